@@ -85,7 +85,7 @@ struct Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Stage {
-    /// The record was read as this; the write has not happened.
+    /// A rotation is due on the record as it was read; the write has not happened.
     Loaded { record: Rotation },
     /// Decided; the response has not left.
     Answering { generation: u64, rotated_at: u64 },
@@ -144,40 +144,43 @@ impl World {
             state.requests.remove(index);
             return;
         }
-        let wants_rotation = self.present(seen, request.presented, request.arrived) == Presentation::Rotate;
-        if wants_rotation && (seen.0 == state.record.0 || self.weakness == Weakness::BlindRotation) {
+        if seen.0 == state.record.0 || self.weakness == Weakness::BlindRotation {
             if !state.live {
                 state.live = true;
                 state.faults.resurrected = true;
             }
             let next = if self.weakness == Weakness::BlindRotation {
-                (seen.0 + 1, request.arrived, None)
+                (seen.0 + 1, state.now, None)
             } else {
-                plain(rotation(state.record).next(Timestamp::from_millis(request.arrived)))
+                plain(rotation(state.record).next(Timestamp::from_millis(state.now)))
             };
             if next.0 != state.record.0 + 1 {
                 state.faults.skipped_generation = true;
             }
-            if state.last_rotation.is_some_and(|last| request.arrived < last + GRACE) {
+            if state.last_rotation.is_some_and(|last| state.now < last + GRACE) {
                 state.faults.two_rotations_in_grace = true;
             }
-            state.last_rotation = Some(request.arrived);
+            state.last_rotation = Some(state.now);
             state.record = next;
             self.answer(state, index);
-            return;
+        } else {
+            self.judge(state, index);
         }
-        // The write was lost, or none was due: judge by the record as it is.
-        let time = request.arrived;
-        match self.present(state.record, request.presented, time) {
+    }
+
+    /// Judges a request against the record as it is, by the time it arrived.
+    fn judge(&self, state: &mut State, index: usize) {
+        let Request { presented, arrived, .. } = state.requests[index];
+        match self.present(state.record, presented, arrived) {
             Presentation::Rotate => state.requests[index].at = Stage::Loaded { record: state.record },
             Presentation::Keep => {
-                let confirmed = rotation(state.record).confirmed(request.presented, Timestamp::from_millis(time));
+                let confirmed = rotation(state.record).confirmed(presented, Timestamp::from_millis(state.now));
                 state.record = plain(confirmed);
                 self.answer(state, index);
             }
             Presentation::Grace => {
                 let (generation, _, confirmed) = state.record;
-                let allowed = request.presented + 1 == generation && confirmed.is_none_or(|at| time < at + GRACE);
+                let allowed = presented + 1 == generation && confirmed.is_none_or(|at| arrived < at + GRACE);
                 if !allowed {
                     state.faults.stale_token_answered = true;
                 }
@@ -287,6 +290,8 @@ impl Model for World {
                     arrived: state.now,
                     at: Stage::Loaded { record: state.record },
                 });
+                let newest = state.requests.len() - 1;
+                self.judge(&mut state, newest);
             }
             Action::Write(index) => self.write(&mut state, index),
             Action::Leave(index) => self.leave(&mut state, index),
