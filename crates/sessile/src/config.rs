@@ -1,0 +1,117 @@
+//! What an engine is told when it starts.
+
+use std::time::Duration;
+
+use sessile_core::Storage;
+use sessile_core::cookie::CookieConfig;
+use sessile_core::crypto::Algorithm;
+use sessile_core::csrf::{CsrfConfig, CsrfMode};
+use sessile_core::headers;
+use sessile_core::origin::Origin;
+use sessile_core::policy::Limits;
+
+use crate::password::{PasswordPolicy, ThrottlePolicy};
+
+/// The settings of an engine. [`EngineConfig::for_origin`] gives the safe defaults.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The origin people see in their address bar. Links, the CSRF check and the token issuer come from here,
+    /// never from a request header (R-078, A11).
+    pub public_origin: Origin,
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// `aud` of access tokens.
+    pub audience: Vec<String>,
+    /// `client_id` of access tokens.
+    pub client_id: String,
+    /// Where the HTTP surface lives.
+    pub prefix: String,
+    /// Storage of sessions begun on the surface.
+    pub storage: Storage,
+    /// How long things last.
+    pub limits: Limits,
+    /// Names and attributes of the cookies.
+    pub cookie: CookieConfig,
+    /// Where state-changing requests may come from.
+    pub csrf: CsrfConfig,
+    /// Signing keys.
+    pub keys: KeyPolicy,
+    /// Password accounts.
+    pub passwords: PasswordPolicy,
+    /// Sign-in throttle.
+    pub throttle: ThrottlePolicy,
+    /// How recent a sign-in must be for sensitive acts, such as ending other sessions.
+    pub fresh_for: Duration,
+    /// Security headers of our own pages.
+    pub own_headers: headers::Policy,
+    /// Security headers added to the app's answers.
+    pub app_headers: headers::Policy,
+    /// Who may introspect and revoke tokens (RFC 7662, RFC 7009).
+    pub clients: Vec<ApiClient>,
+    /// How many verified tokens a node remembers.
+    pub cache_tokens: usize,
+    /// How long events are kept in the store.
+    pub keep_events: Duration,
+}
+
+/// When signing keys change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// Algorithm of new keys.
+    pub algorithm: Algorithm,
+    /// Life of a signing key.
+    pub rotate_every: Duration,
+    /// How long before its first use a key is published; also the JWKS `max-age`, so that whoever caches
+    /// the set has the key before the first token signed with it.
+    pub publish_ahead: Duration,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::Es256,
+            rotate_every: Duration::from_secs(30 * 24 * 3600),
+            publish_ahead: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A resource server that may ask about tokens.
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    /// Its name in HTTP Basic authentication.
+    pub id: String,
+    /// SHA-256 of its secret.
+    pub secret_digest: [u8; 32],
+}
+
+impl EngineConfig {
+    /// The defaults of product.md section 11 for an app seen at `origin`.
+    pub fn for_origin(origin: Origin) -> Self {
+        Self {
+            issuer: origin.as_str().to_owned(),
+            audience: vec![origin.as_str().to_owned()],
+            client_id: "sessile".to_owned(),
+            prefix: "/auth".to_owned(),
+            storage: Storage::Hybrid,
+            limits: Limits::default(),
+            cookie: CookieConfig::default(),
+            csrf: CsrfConfig { mode: CsrfMode::Enforce, own_origins: vec![origin.clone()], trusted_origins: Vec::new() },
+            keys: KeyPolicy::default(),
+            passwords: PasswordPolicy::default(),
+            throttle: ThrottlePolicy::default(),
+            fresh_for: Duration::from_secs(600),
+            own_headers: headers::Policy::own_pages(),
+            app_headers: headers::Policy::proxied_default(),
+            clients: Vec::new(),
+            cache_tokens: 65_536,
+            keep_events: Duration::from_secs(90 * 24 * 3600),
+            public_origin: origin,
+        }
+    }
+
+    /// Longer than any access token lives: how long a node remembers that a session ended.
+    pub fn longest_token(&self) -> Duration {
+        self.limits.access.min(self.limits.absolute.max(self.limits.remember)) + Duration::from_secs(60)
+    }
+}

@@ -1,0 +1,156 @@
+//! Signing keys on this node: loading, planned rotation, emergency revocation, the published set.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_core::crypto::Crypto;
+use sessile_core::event::{Event, EventName};
+use sessile_core::session::Session;
+use sessile_core::token::{KeyId, KeyRing, KeySchedule, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken};
+use sessile_store::{KeyAddition, KeyRevocation, StoreError, WriteOutcome};
+
+use super::{Engine, EngineError, StartError};
+use crate::config::EngineConfig;
+
+/// A ring and its number on this node.
+pub(crate) struct Ring {
+    pub(crate) ring: Arc<KeyRing>,
+    pub(crate) version: u64,
+}
+
+impl Ring {
+    pub(crate) fn empty(crypto: &dyn Crypto, config: &EngineConfig) -> Result<Self, StartError> {
+        let ring = KeyRing::load(crypto, Vec::new(), schedule(config)).map_err(|e| StartError::Keys(e.to_string()))?;
+        Ok(Self { ring: Arc::new(ring), version: 0 })
+    }
+
+    pub(crate) fn can_sign(&self) -> bool {
+        self.version > 0
+    }
+}
+
+/// The published key set, ready to send.
+#[derive(Clone, Debug)]
+pub struct JwksDocument {
+    /// The JSON document (RFC 7517 section 5).
+    pub body: Bytes,
+    /// How long it may be cached: never longer than a new key is published before its first use.
+    pub max_age: Duration,
+}
+
+/// What a change of keys did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// A key was added and will sign from its `active_from`.
+    Added(KeyId),
+    /// Another node had already changed the keys.
+    AlreadyChanged,
+}
+
+fn schedule(config: &EngineConfig) -> KeySchedule {
+    KeySchedule {
+        rotate_every: config.keys.rotate_every,
+        publish_ahead: config.keys.publish_ahead,
+        longest_token: config.longest_token(),
+    }
+}
+
+impl Engine {
+    /// Loads the keys anew from the store.
+    pub async fn reload_keys(&self) -> Result<(), EngineError> {
+        let records = self.0.vault.keys().await?;
+        let ring = KeyRing::load(&*self.0.crypto, records, schedule(&self.0.config)).map_err(|e| EngineError::Keys(e.to_string()))?;
+        let version = self.0.ring.load().version + 1;
+        self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version }));
+        Ok(())
+    }
+
+    /// Makes the first key, and the next one when it is due. Of several nodes doing this at once one succeeds.
+    pub async fn ensure_keys(&self) -> Result<(), EngineError> {
+        self.reload_keys().await?;
+        let now = self.now().wall;
+        match self.ring().due(now) {
+            RotationDue::Now => self.add_key().await.map(drop),
+            RotationDue::NotYet(_) => Ok(()),
+        }
+    }
+
+    /// Publishes the next key now; it signs once everybody who caches the set can have it.
+    pub async fn rotate_keys(&self) -> Result<KeyChange, EngineError> {
+        self.reload_keys().await?;
+        self.add_key().await
+    }
+
+    /// Revokes a key at once: everything it signed is refused on every node within T. If it was the one that
+    /// signs, a new one takes its place immediately. `Ok(false)`: there is no such key.
+    pub async fn revoke_key(&self, id: &KeyId) -> Result<bool, EngineError> {
+        let now = self.now().wall;
+        match self.0.vault.revoke_key(id, now).await? {
+            KeyRevocation::NoSuchKey => return Ok(false),
+            KeyRevocation::AlreadyRevoked => {}
+            KeyRevocation::Revoked => self.record(Event::new(EventName::KeyChange, "revoked", now)),
+        }
+        self.ensure_keys().await?;
+        Ok(true)
+    }
+
+    async fn add_key(&self) -> Result<KeyChange, EngineError> {
+        let now = self.now().wall;
+        let ring = self.ring();
+        let active_from = ring.next_active_from(now);
+        ring.admits(self.0.config.keys.algorithm).map_err(|e| EngineError::Keys(e.to_string()))?;
+        let record = KeyRing::new_key(&*self.0.crypto, self.0.config.keys.algorithm, active_from, now)
+            .map_err(|e| EngineError::Keys(e.to_string()))?;
+        let id = record.id.clone();
+        let newest = self.0.vault.keys().await?.pop().map(|key| key.id);
+        let added = self.0.vault.add_key(&record, newest.as_ref()).await?;
+        self.reload_keys().await?;
+        match added {
+            KeyAddition::Added => {}
+            KeyAddition::Lost => return Ok(KeyChange::AlreadyChanged),
+        }
+        self.record(Event::new(EventName::KeyChange, "added", now));
+        Ok(KeyChange::Added(id))
+    }
+
+    /// The state of every key.
+    pub fn key_status(&self) -> Vec<KeyStatus> {
+        self.ring().status(self.now().wall)
+    }
+
+    /// The set to publish.
+    pub fn jwks(&self) -> JwksDocument {
+        let ring = self.ring();
+        JwksDocument { body: Bytes::from(ring.jwks(self.now().wall).to_string()), max_age: ring.jwks_max_age() }
+    }
+
+    /// Signs an access token for a session. Its life is a little shorter than configured, by chance, so that
+    /// sessions begun together do not renew together, and never passes the session's end (I10).
+    pub(crate) fn mint(&self, session: &Session) -> Result<Arc<VerifiedToken>, StoreError> {
+        let config = &self.0.config;
+        let now = self.now().wall;
+        let new = NewAccessToken {
+            session,
+            issuer: &config.issuer,
+            audience: &config.audience,
+            client_id: &config.client_id,
+            lifetime: self.jittered(config.limits.access),
+            not_after: session.end(&config.limits),
+        };
+        match self.ring().mint(&*self.0.entropy, &new, now) {
+            Ok(token) => Ok(Arc::new(token)),
+            Err(MintFailure::Entropy(failure)) => Err(StoreError::Entropy(failure)),
+            Err(failure) => Err(StoreError::Unavailable { why: failure.to_string(), outcome: WriteOutcome::NotDone }),
+        }
+    }
+
+    fn jittered(&self, life: Duration) -> Duration {
+        let mut byte = [0_u8; 1];
+        if self.0.entropy.fill(&mut byte).is_err() {
+            return life;
+        }
+        let share = life / 100 * u32::from(self.limits().access_jitter_percent);
+        life.saturating_sub(share * u32::from(byte[0]) / 255)
+    }
+}

@@ -1,0 +1,71 @@
+//! Questions and orders about tokens from resource servers (RFC 7662, RFC 7009).
+
+use sessile_core::revocation::{Reason, Scope};
+use sessile_core::rotation::{Presentation, SessionToken, present};
+use sessile_core::session::{Life, Session};
+use sessile_core::token::{AccessClaims, TokenRefused, VerifiedToken};
+use sessile_core::{SessionId, Timestamp};
+use sessile_store::StoreError;
+
+use super::{Actor, Engine, EngineError};
+
+/// What a resource server learns of a token.
+#[derive(Clone, Debug)]
+pub enum Introspection {
+    /// A live access token.
+    Access(AccessClaims),
+    /// The current or preceding session token of a live session.
+    Session {
+        /// The session.
+        session: Box<Session>,
+        /// When it ends if nothing happens.
+        expires_at: Timestamp,
+    },
+    /// Anything else; nothing more is said.
+    Inactive,
+}
+
+impl Engine {
+    /// Verifies an access token: signature, times, issuer, audience. Says nothing of whether its session lives.
+    pub fn verify_token(&self, compact: &str) -> Result<VerifiedToken, TokenRefused> {
+        self.ring().verify(compact, &self.0.expected, self.now().wall)
+    }
+
+    /// Whether a token is live, by the store's own word.
+    pub async fn introspect(&self, token: &str) -> Result<Introspection, StoreError> {
+        let now = self.now().wall;
+        if let Some(session_token) = SessionToken::parse(token) {
+            let Some(session) = self.genuine(&session_token).await? else { return Ok(Introspection::Inactive) };
+            return Ok(match (session.life(self.limits(), now), present(&session.rotation, session_token.generation(), self.limits().grace, now)) {
+                (Life::LiveUntil(expires_at), Presentation::Rotate | Presentation::Keep | Presentation::Grace) => {
+                    Introspection::Session { session: Box::new(session), expires_at }
+                }
+                _ => Introspection::Inactive,
+            });
+        }
+        let Ok(verified) = self.verify_token(token) else { return Ok(Introspection::Inactive) };
+        let live = match self.0.vault.load(verified.claims().session).await? {
+            Some(kept) => matches!(kept.session().life(self.limits(), now), Life::LiveUntil(_)),
+            None => false,
+        };
+        Ok(if live { Introspection::Access(verified.claims().clone()) } else { Introspection::Inactive })
+    }
+
+    /// Ends the session a genuine token belongs to; an unknown token is nothing to do (RFC 7009 section 2.2).
+    /// Revoking a session token also kills its access tokens, and the other way round: they are one session.
+    pub async fn revoke_token(&self, token: &str) -> Result<Option<SessionId>, EngineError> {
+        let id = match SessionToken::parse(token) {
+            Some(session_token) => self.genuine(&session_token).await?.map(|session| session.id),
+            None => self.verify_token(token).ok().map(|verified| verified.claims().session),
+        };
+        if let Some(id) = id {
+            self.revoke(&Scope::Session(id), Reason::TokenRevoked, &Actor::App).await?;
+        }
+        Ok(id)
+    }
+
+    async fn genuine(&self, token: &SessionToken) -> Result<Option<Session>, StoreError> {
+        let kept = self.0.vault.load(token.id()).await?;
+        Ok(kept.filter(|kept| self.0.vault.is_genuine(kept, token)).map(|kept| kept.session().clone()))
+    }
+}

@@ -1,0 +1,81 @@
+//! The node's memory of tokens whose signature it has checked.
+//!
+//! A memo of a pure function, keyed by the digest of the exact bytes: it saves the signature check, never
+//! the judgement. Another spelling of the same token is merely verified again. Whether the session
+//! lives, and whether its record was seen in the view's present lineage, is asked on every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quick_cache::sync::Cache;
+use sessile_core::revocation::Lineage;
+use sessile_core::token::VerifiedToken;
+use sessile_core::{Moment, Monotonic};
+
+pub(crate) struct WarmTokens(Cache<[u8; 32], Arc<Warm>>);
+
+/// A verified token and what this node knows about it.
+pub(crate) struct Warm {
+    pub(crate) token: Arc<VerifiedToken>,
+    /// The ring it was verified with: a revoked key makes it cold again.
+    pub(crate) ring: u64,
+    /// When it is over by the monotonic clock, so that setting the wall clock back does not revive it (JA-67).
+    deadline: Monotonic,
+    seen: AtomicU64,
+    confirmed: AtomicBool,
+}
+
+const NEVER_SEEN: u64 = 0;
+
+impl WarmTokens {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(Cache::new(capacity.max(16)))
+    }
+
+    pub(crate) fn get(&self, digest: &[u8; 32], ring: u64, now: Monotonic) -> Option<Arc<Warm>> {
+        self.0.get(digest).filter(|warm| warm.ring == ring && now < warm.deadline)
+    }
+
+    pub(crate) fn insert(&self, digest: [u8; 32], token: Arc<VerifiedToken>, ring: u64, now: Moment) -> Arc<Warm> {
+        let left = token.claims().expires_at.since(now.wall);
+        let warm = Arc::new(Warm {
+            token,
+            ring,
+            deadline: now.mono.plus(left),
+            seen: AtomicU64::new(NEVER_SEEN),
+            confirmed: AtomicBool::new(false),
+        });
+        self.0.insert(digest, warm.clone());
+        warm
+    }
+}
+
+impl Warm {
+    /// The lineage in which the session's record was last seen.
+    pub(crate) fn seen(&self) -> Option<Lineage> {
+        match self.seen.load(Ordering::Acquire) {
+            NEVER_SEEN => None,
+            number => Some(Lineage::from_number(number)),
+        }
+    }
+
+    /// Notes that the record was there in a read begun in `lineage`.
+    pub(crate) fn saw_record(&self, lineage: Lineage) {
+        self.seen.fetch_max(lineage.number(), Ordering::AcqRel);
+    }
+
+    /// Whether the store knows that this token's generation has arrived.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_confirmed(&self) {
+        self.confirmed.store(true, Ordering::Release);
+    }
+}
+
+impl std::fmt::Debug for WarmTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WarmTokens({})", self.0.len())
+    }
+}

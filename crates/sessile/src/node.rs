@@ -1,0 +1,228 @@
+//! What a node does beside requests: follow the feed, close streams, rotate keys, sweep, keep events.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sessile_core::event::{Event, EventName};
+use sessile_core::policy::Limits;
+use sessile_core::revocation::{Applied, Reason, Restart, Seq};
+use sessile_core::session::Life;
+use sessile_core::{Moment, SessionId};
+use tokio::time::{sleep, timeout};
+
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::streams::StreamEnd;
+
+const PAGE: u32 = 1024;
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How far sweeps trail the clock: more than clocks of nodes may differ.
+const SWEEP_BEHIND: Duration = Duration::from_secs(300);
+const SWEEP_BATCH: u32 = 1000;
+const KEYS_EVERY: Duration = Duration::from_secs(20);
+const EVENTS_TO_KEEP: u64 = 1_000_000;
+const EVENT_BATCH: usize = 256;
+/// A wall clock this far ahead of the monotonic one was set, not lived through.
+const SUSPICIOUS_STEP: Duration = Duration::from_secs(60);
+const SWEEPS_TO_SKIP: u32 = 30;
+
+impl Engine {
+    /// Runs until `stop` resolves. One per process; a second call returns at once.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let queue = self.0.event_queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let Some(mut queue) = queue else { return };
+        let work = async {
+            futures_util::join!(self.follow_feed(), self.watch_streams(), self.keep_keys(), self.sweep(), self.keep_events(&mut queue))
+        };
+        let stopped = std::pin::pin!(stop);
+        futures_util::future::select(stopped, std::pin::pin!(work)).await;
+        queue.close();
+        let mut rest = Vec::new();
+        while let Ok(event) = queue.try_recv() {
+            rest.push(event);
+        }
+        self.write_events(rest).await;
+    }
+
+    /// Reads the feed until the view is complete, for a node that must not serve before it knows.
+    pub async fn catch_up(&self) -> Result<(), sessile_store::StoreError> {
+        while !self.read_feed().await? {}
+        Ok(())
+    }
+
+    async fn follow_feed(&self) {
+        let mut retry = RETRY_MIN;
+        let mut was_fresh = true;
+        loop {
+            match timeout(self.limits().staleness, self.read_feed()).await {
+                Ok(Ok(complete)) => {
+                    retry = RETRY_MIN;
+                    if !was_fresh {
+                        was_fresh = true;
+                        self.record(Event::new(EventName::FeedState, "recovered", self.now().wall));
+                    }
+                    if complete {
+                        // Well within T even if no notification ever comes: polling is the floor.
+                        let _ = timeout(poll_floor(self.limits()), self.0.vault.changed(self.view_position())).await;
+                    }
+                }
+                failed => {
+                    if was_fresh && !self.ready().feed_fresh {
+                        was_fresh = false;
+                        self.record(Event::new(EventName::FeedState, "stale", self.now().wall));
+                    }
+                    if let Ok(Err(error)) = failed {
+                        tracing::warn!(%error, "the revocation feed cannot be read; past the staleness bound the store is asked per request");
+                    }
+                    sleep(retry).await;
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    async fn read_feed(&self) -> Result<bool, sessile_store::StoreError> {
+        let asked = self.now();
+        let (after, epoch_before) = {
+            let view = self.view();
+            (view.position(), view.epoch())
+        };
+        let page = self.0.vault.feed(after, PAGE).await?;
+        Metrics::add(&self.metrics().feed_pages);
+        let applied = self.view_mut().apply(&page, self.config().longest_token(), asked);
+        match applied {
+            Applied::Continued { ended, keys_changed, complete } => {
+                for (id, reason) in ended {
+                    self.streams().end(id, StreamEnd::Ended(reason));
+                }
+                if keys_changed {
+                    self.reload_keys_logged().await;
+                }
+                Ok(complete)
+            }
+            Applied::Restarted(why) => {
+                Metrics::add(&self.metrics().feed_restarts);
+                match why {
+                    Restart::FirstPage => {}
+                    Restart::Gap => self.recheck_streams().await,
+                    Restart::AllEnded(reason) => self.streams().end_all(StreamEnd::Ended(reason)),
+                    Restart::HistoryLost => {
+                        // Another node may have noticed first and begun the new history.
+                        if page.head < after && epoch_before == Some(page.epoch) {
+                            self.store_regressed().await?;
+                        }
+                        self.streams().end_all(StreamEnd::Ended(Reason::StoreRegressed));
+                    }
+                }
+                self.reload_keys_logged().await;
+                Ok(true)
+            }
+        }
+    }
+
+    fn view_position(&self) -> Seq {
+        self.view().position()
+    }
+
+    async fn reload_keys_logged(&self) {
+        if let Err(error) = self.reload_keys().await {
+            tracing::error!(%error, "the signing keys could not be loaded again; the old ones stay in use");
+        }
+    }
+
+    /// Streams end at their session's end, and when the node cannot tell any more.
+    async fn watch_streams(&self) {
+        let period = poll_floor(self.limits());
+        loop {
+            sleep(period).await;
+            // Looking each session up once per period costs little beside its stream and needs no timers.
+            if self.streams().count() > 0 {
+                self.recheck_streams().await;
+            }
+        }
+    }
+
+    async fn recheck_streams(&self) {
+        for id in self.streams().sessions() {
+            if let Some(end) = self.stream_end(id).await {
+                self.streams().end(id, end);
+            }
+        }
+    }
+
+    async fn stream_end(&self, id: SessionId) -> Option<StreamEnd> {
+        match self.0.vault.load(id).await {
+            Ok(Some(kept)) => match kept.session().life(self.limits(), self.now().wall) {
+                Life::LiveUntil(_) => None,
+                Life::IdleTimeout | Life::AbsoluteTimeout => Some(StreamEnd::Expired),
+            },
+            Ok(None) => Some(StreamEnd::Ended(Reason::SignOut)),
+            Err(_) if self.ready().feed_fresh => None,
+            Err(_) => Some(StreamEnd::Unknown),
+        }
+    }
+
+    async fn keep_keys(&self) {
+        loop {
+            sleep(KEYS_EVERY).await;
+            if let Err(error) = self.ensure_keys().await {
+                tracing::error!(%error, "the signing keys could not be looked after; trying again");
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        let mut last = self.now();
+        let mut skip = 0;
+        loop {
+            sleep(SWEEP_EVERY).await;
+            let now = self.now();
+            // A clock that leapt forward may leap back: what a sweep deletes does not come back (T2).
+            if stepped_forward(last, now) {
+                skip = SWEEPS_TO_SKIP;
+                tracing::warn!("the system clock was set forward; expired records are kept for a while");
+            }
+            last = now;
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            match self.0.vault.sweep(now.wall.minus(SWEEP_BEHIND), SWEEP_BATCH).await {
+                Ok(swept) => tracing::debug!(swept, "expired records removed"),
+                Err(error) => tracing::warn!(%error, "expired records could not be removed; trying again"),
+            }
+            let old = now.wall.minus(self.config().keep_events);
+            if let Err(error) = self.0.vault.sweep_events(old, EVENTS_TO_KEEP).await {
+                tracing::warn!(%error, "old events could not be removed; trying again");
+            }
+        }
+    }
+
+    async fn keep_events(&self, queue: &mut tokio::sync::mpsc::Receiver<Event>) {
+        let mut batch = Vec::with_capacity(EVENT_BATCH);
+        while queue.recv_many(&mut batch, EVENT_BATCH).await > 0 {
+            self.write_events(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    async fn write_events(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let lost = events.len() as u64;
+        if let Err(error) = self.0.vault.append_events(&events).await {
+            self.metrics().events_dropped.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
+            tracing::warn!(%error, lost, "events could not be written to the store; they stand in the log");
+        }
+    }
+}
+
+fn poll_floor(limits: &Limits) -> Duration {
+    (limits.staleness / 5).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+fn stepped_forward(before: Moment, now: Moment) -> bool {
+    now.wall.since(before.wall) > now.mono.since(before.mono) + SUSPICIOUS_STEP
+}
