@@ -32,7 +32,12 @@ impl Admitted {
         self.token.claims()
     }
 
-    /// The access token itself, for the upstream.
+    /// The access token, verified.
+    pub fn token(&self) -> &VerifiedToken {
+        &self.token
+    }
+
+    /// The access token as text, for the upstream.
     pub fn access_token(&self) -> &SecretText {
         self.token.compact()
     }

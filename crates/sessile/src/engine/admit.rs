@@ -352,7 +352,9 @@ impl Engine {
     }
 
     fn admit_renewed(&self, session: Session, token: Stored<SessionToken>, resend: bool, lineage: Lineage) -> Result<Admission, StoreError> {
-        let access = self.mint(&session)?;
+        let Some(access) = self.mint(&session)? else {
+            return Ok(anonymous(WhyAnonymous::Expired));
+        };
         let warm = self.remember(access.clone(), lineage);
         let now = self.now();
         let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
@@ -403,7 +405,8 @@ impl Engine {
         }
         // The token minted here serves this decision alone: it is not sent.
         match self.mint(kept.session()) {
-            Ok(access) => {
+            Ok(None) => anonymous(WhyAnonymous::Expired),
+            Ok(Some(access)) => {
                 let warm = self.remember(access, lineage);
                 match evaluate(warm.token.clone(), Standing::Live, Duration::ZERO, now.wall) {
                     Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {

@@ -126,8 +126,8 @@ impl Engine {
     }
 
     /// Signs an access token for a session. Its life is a little shorter than configured, by chance, so that
-    /// sessions begun together do not renew together, and never passes the session's end (I10).
-    pub(crate) fn mint(&self, session: &Session) -> Result<Arc<VerifiedToken>, StoreError> {
+    /// sessions begun together do not renew together, and never passes the session's end (I10). `None`: less than a second of the session is left, and no token fits.
+    pub(crate) fn mint(&self, session: &Session) -> Result<Option<Arc<VerifiedToken>>, StoreError> {
         let config = &self.0.config;
         let now = self.now().wall;
         let new = NewAccessToken {
@@ -139,7 +139,8 @@ impl Engine {
             not_after: session.end(&config.limits),
         };
         match self.ring().mint(&*self.0.entropy, &new, now) {
-            Ok(token) => Ok(Arc::new(token)),
+            Ok(token) => Ok(Some(Arc::new(token))),
+            Err(MintFailure::SessionOver) => Ok(None),
             Err(MintFailure::Entropy(failure)) => Err(StoreError::Entropy(failure)),
             Err(failure) => Err(StoreError::Unavailable { why: failure.to_string(), outcome: WriteOutcome::NotDone }),
         }

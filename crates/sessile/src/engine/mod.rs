@@ -36,6 +36,7 @@ use crate::config::EngineConfig;
 use crate::metrics::{Family, Metrics};
 use crate::password::HashingPool;
 use crate::streams::{StreamEnd, StreamGuard, Streams};
+use crate::surface::ReportGate;
 use warm::WarmTokens;
 
 /// Sessile's engine: one per process, cheap to clone.
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) streams: Streams,
     pub(crate) metrics: Metrics,
     pub(crate) hashing: HashingPool,
+    pub(crate) report_gate: ReportGate,
     pub(crate) expected: Expected,
     csrf_key: Secret<32>,
     pub(crate) events: mpsc::Sender<Event>,
@@ -148,6 +150,7 @@ impl Engine {
             ring: ArcSwap::from_pointee(keys::Ring::empty(&*crypto, &config)?),
             warm: WarmTokens::new(config.cache_tokens),
             hashing: HashingPool::new(&config.passwords),
+            report_gate: ReportGate::default(),
             entropy: sessile_aws_lc::entropy(),
             view: RwLock::new(View::new()),
             streams: Streams::default(),

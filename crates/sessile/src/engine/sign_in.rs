@@ -11,7 +11,7 @@ use sessile_core::session::{self, Session, VerifiedIdentity};
 use sessile_core::storage::AccessTokenPlace;
 use sessile_core::token::VerifiedToken;
 use sessile_core::{SessionId, Storage};
-use sessile_store::{InsertOutcome, StoreError};
+use sessile_store::{InsertOutcome, StoreError, WriteOutcome};
 use thiserror::Error;
 
 use super::{Actor, Engine, EngineError, Pass};
@@ -66,7 +66,10 @@ impl Engine {
         let lineage = self.view().lineage();
         let now = self.now().wall;
         let new = session::mint(identity, arrival.client().clone(), storage, self.limits(), self.entropy(), now)?;
-        let access = self.mint(&new.session)?;
+        let access = self.mint(&new.session)?.ok_or_else(|| StoreError::Unavailable {
+            why: "the session's limits are shorter than a second".to_owned(),
+            outcome: WriteOutcome::NotDone,
+        })?;
         if storage.shape().access_token == AccessTokenPlace::Cookie {
             cookie::issue_access(&self.0.config.cookie, &access, None)?;
         }
