@@ -20,6 +20,17 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Whether the client's side of the connection is https.
     pub secure: bool,
+    /// What a trusted proxy says of the request it holds. `None` for every other peer, whatever it sends (A8).
+    pub forwarded: Option<Forwarded>,
+}
+
+/// A request that a trusted proxy asks about.
+#[derive(Clone, Debug, Default)]
+pub struct Forwarded {
+    /// Its method (`X-Forwarded-Method`), if the proxy says it.
+    pub method: Option<Method>,
+    /// Its path and query (`X-Forwarded-Uri`), if the proxy says it. Decides no access.
+    pub uri: Option<String>,
 }
 
 /// A bearer token in the `Authorization` field.
