@@ -1,0 +1,133 @@
+//! The vault: a backend with its secrets opened, and the only way to use one.
+
+mod accounts;
+mod keys;
+mod ops;
+mod sessions;
+mod upkeep;
+
+use std::sync::Arc;
+
+use sessile_core::crypto::{Crypto, Entropy};
+use sessile_core::encoding::{base64url, from_base64url};
+use sessile_core::revocation::{FeedPage, Reason, Seq};
+use sessile_core::{Secret, Timestamp};
+
+pub use accounts::Account;
+pub use ops::{Op, OpCounts};
+pub use sessions::{InsertOutcome, Kept, Rotation, SessionPage};
+
+use crate::contract::{Backend, Continuity, Durability};
+use crate::error::StoreError;
+use crate::master_key::MasterKey;
+use crate::record::SealedBlob;
+use crate::seal::{Purpose, Sealer};
+use ops::Counters;
+
+/// A store as the engine uses it: seals on the way in, opens and checks on the way out, counts operations.
+///
+/// A record that was altered or moved to another session, subject or end does not open, and is a fault, never a
+/// session. What the seal cannot show is a whole record put back as it once was; that is what generations, the
+/// feed's head and the epoch are for.
+#[derive(Debug)]
+pub struct Vault {
+    backend: Arc<dyn Backend>,
+    sealer: Sealer,
+    crypto: Arc<dyn Crypto>,
+    counters: Counters,
+    lost: Option<String>,
+}
+
+impl Vault {
+    /// Opens a store: refuses a master key that is not the one its data was sealed with (X5), and ends every
+    /// session first if the store is older than what it acknowledged (S7, I16).
+    pub async fn open(
+        backend: Arc<dyn Backend>,
+        master: MasterKey,
+        crypto: Arc<dyn Crypto>,
+        entropy: Arc<dyn Entropy>,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let sealer = Sealer::new(master, crypto.clone(), entropy);
+        let witness = backend
+            .master_witness(sealer.seal(Purpose::Witness, &[], b"sessile")?)
+            .await?;
+        sealer.open(Purpose::Witness, &[], &witness)?;
+        let lost = match backend.continuity().await? {
+            Continuity::Unbroken => None,
+            Continuity::Lost { what } => {
+                backend.restart_history(Reason::StoreRegressed, now).await?;
+                Some(what)
+            }
+        };
+        Ok(Self {
+            backend,
+            sealer,
+            crypto,
+            counters: Counters::default(),
+            lost,
+        })
+    }
+
+    /// What was noticed when the store was opened, if it had lost writes and every session was ended for it.
+    pub fn lost_history(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// The backend's name.
+    pub fn name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// What an acknowledgement survives.
+    pub fn durability(&self) -> Durability {
+        self.backend.durability()
+    }
+
+    /// How often each operation was asked of the backend since this vault was opened.
+    pub fn ops(&self) -> OpCounts {
+        self.counters.snapshot()
+    }
+
+    /// A page of the feed; see [`Feed::feed`](crate::Feed::feed).
+    pub async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
+        self.counters.note(Op::Feed);
+        self.backend.feed(after, limit).await
+    }
+
+    /// Resolves when the feed may have moved past `after`; see [`Feed::changed`](crate::Feed::changed).
+    pub async fn changed(&self, after: Seq) {
+        self.backend.changed(after).await;
+    }
+
+    /// Ends every session and begins a new history: for a node that noticed, while running, that the store went
+    /// back in time.
+    pub async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
+        self.counters.note(Op::RestartHistory);
+        self.backend.restart_history(reason, now).await
+    }
+
+    /// A key derived from the master key for a use of its own, the same on every node: `csrf`, for one.
+    pub fn derive(&self, purpose: &str) -> Secret<32> {
+        self.sealer.derive(purpose)
+    }
+
+    /// Makes a position in a listing into text that a client can hold but neither read nor make up (K2).
+    /// `listing` names the listing and whose it is, so that a cursor is good nowhere else.
+    pub fn seal_cursor(&self, listing: &str, position: &[u8]) -> Result<String, StoreError> {
+        let sealed = self
+            .sealer
+            .seal(Purpose::Cursor, &[listing.as_bytes()], position)?;
+        Ok(base64url(sealed.as_bytes()))
+    }
+
+    /// Reads a cursor back; `None` if it is not one of ours for this listing.
+    pub fn open_cursor(&self, listing: &str, cursor: &str) -> Option<Vec<u8>> {
+        let blob = SealedBlob::from_bytes(from_base64url(cursor)?);
+        let position = self
+            .sealer
+            .open(Purpose::Cursor, &[listing.as_bytes()], &blob)
+            .ok()?;
+        Some(position.expose().to_vec())
+    }
+}

@@ -1,0 +1,3 @@
+//! What the store promises, proved from outside.
+
+mod conformance;
