@@ -84,6 +84,7 @@ impl Engine {
     }
 
     async fn read_feed(&self) -> Result<bool, sessile_store::StoreError> {
+        let _turn = self.0.feed.lock().await;
         let asked = self.now();
         let (after, epoch_before) = {
             let view = self.view();

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) report_gate: ReportGate,
     pub(crate) expected: Expected,
     csrf_key: Secret<32>,
+    /// Pages are applied in the order they were asked for.
+    pub(crate) feed: tokio::sync::Mutex<()>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) event_queue: std::sync::Mutex<Option<mpsc::Receiver<Event>>>,
 }
@@ -157,6 +159,7 @@ impl Engine {
             metrics: Metrics::default(),
             event_queue: std::sync::Mutex::new(Some(event_queue)),
             crypto,
+            feed: tokio::sync::Mutex::new(()),
             events,
             vault,
             clock,
@@ -245,6 +248,12 @@ impl Engine {
         let now = self.now();
         let revoked = self.0.vault.revoke(scope, reason, now.wall).await?;
         self.note_ended(&revoked.ended, reason);
+        // What an earlier, unacknowledged try has already ended is in the feed alone.
+        if self.view().position() < revoked.seq
+            && let Err(error) = self.catch_up().await
+        {
+            tracing::warn!(%error, "a revocation is stored; this node learns of it within the staleness bound");
+        }
         if *scope == Scope::All {
             self.0.streams.end_all(StreamEnd::Ended(reason));
             self.view_mut().forget_everything();

@@ -1,0 +1,144 @@
+//! A store that can be taken away: every verb of a real backend behind a switch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use sessile_core::event::Event;
+use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
+use sessile_core::rotation::Generation;
+use sessile_core::token::KeyId;
+use sessile_core::{SessionId, Subject, Timestamp};
+use sessile_store::record::*;
+use sessile_store::*;
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Fault {
+    None,
+    /// Nothing answers.
+    Away,
+    /// The feed does not answer; everything else does (N2).
+    FeedAway,
+    /// Writes happen and their answers are lost (P6, S3).
+    AnswersLost,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flaky {
+    inner: Arc<dyn Backend>,
+    fault: AtomicU8,
+}
+
+impl Flaky {
+    pub(crate) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self { inner, fault: AtomicU8::new(Fault::None as u8) })
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault.load(Ordering::SeqCst) == fault as u8
+    }
+
+    fn before(&self) -> Result<(), StoreError> {
+        if self.is(Fault::Away) { Err(unavailable(WriteOutcome::NotDone)) } else { Ok(()) }
+    }
+
+    fn after<T>(&self, done: T) -> Result<T, StoreError> {
+        if self.is(Fault::AnswersLost) { Err(unavailable(WriteOutcome::Unknown)) } else { Ok(done) }
+    }
+}
+
+fn unavailable(outcome: WriteOutcome) -> StoreError {
+    StoreError::Unavailable { why: "taken away by the test".to_owned(), outcome }
+}
+
+macro_rules! behind_the_switch {
+    ($tr:ident { $(fn $verb:ident($($arg:ident: $ty:ty),*) -> $out:ty;)+ }) => {
+        #[async_trait]
+        impl $tr for Flaky {
+            $(async fn $verb(&self, $($arg: $ty),*) -> Result<$out, StoreError> {
+                self.before()?;
+                let done = self.inner.$verb($($arg),*).await?;
+                self.after(done)
+            })+
+        }
+    };
+}
+
+behind_the_switch!(Sessions {
+    fn insert(session: SealedSession, cap: u32) -> Insertion;
+    fn load(id: SessionId) -> Option<SealedSession>;
+    fn rotate(id: SessionId, expected: Generation, now: Timestamp) -> RotateOutcome;
+    fn confirm(id: SessionId, generation: Generation, now: Timestamp) -> Confirmation;
+    fn revoke(scope: &Scope, reason: Reason, now: Timestamp) -> Revoked;
+    fn list(subject: Option<&Subject>, after: Option<SessionId>, limit: u32) -> Vec<SealedSession>;
+    fn sweep(now: Timestamp, limit: u32) -> u32;
+    fn count() -> u64;
+});
+behind_the_switch!(Keys {
+    fn load_keys() -> Vec<SealedKey>;
+    fn add_key(key: SealedKey, expected_newest: Option<&KeyId>) -> KeyAddition;
+    fn revoke_key(id: &KeyId, now: Timestamp) -> KeyRevocation;
+    fn forget_keys(ids: &[KeyId], now: Timestamp) -> u32;
+});
+behind_the_switch!(Accounts {
+    fn create_account(account: SealedAccount) -> AccountCreation;
+    fn find_account(name: &AccountName) -> Option<SealedAccount>;
+    fn set_password(name: &AccountName, sealed: SealedBlob, now: Timestamp) -> AccountChange;
+    fn set_disabled(name: &AccountName, since: Option<Timestamp>) -> AccountChange;
+    fn list_accounts(after: Option<&AccountName>, limit: u32) -> Vec<SealedAccount>;
+});
+behind_the_switch!(Throttles {
+    fn note_failure(key: &ThrottleKey, now: Timestamp) -> FailureCount;
+    fn failures(key: &ThrottleKey) -> FailureCount;
+    fn clear_failures(key: &ThrottleKey) -> ();
+    fn sweep_failures(before: Timestamp, keep: u64) -> u64;
+});
+behind_the_switch!(Events {
+    fn append_events(events: &[Event]) -> ();
+    fn events(query: &EventQuery) -> Vec<StoredEvent>;
+    fn sweep_events(before: Timestamp, keep: u64) -> u64;
+});
+
+#[async_trait]
+impl Feed for Flaky {
+    async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
+        if self.is(Fault::Away) || self.is(Fault::FeedAway) {
+            return Err(unavailable(WriteOutcome::NotDone));
+        }
+        self.inner.feed(after, limit).await
+    }
+
+    async fn changed(&self, after: Seq) {
+        self.inner.changed(after).await;
+    }
+
+    async fn continuity(&self) -> Result<Continuity, StoreError> {
+        self.inner.continuity().await
+    }
+
+    async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
+        self.before()?;
+        self.inner.restart_history(reason, now).await
+    }
+}
+
+#[async_trait]
+impl Backend for Flaky {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn durability(&self) -> Durability {
+        self.inner.durability()
+    }
+
+    async fn master_witness(&self, witness: SealedBlob) -> Result<SealedBlob, StoreError> {
+        self.inner.master_witness(witness).await
+    }
+}
