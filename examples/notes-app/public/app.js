@@ -6,6 +6,9 @@ const devicesList = $('devices');
 let events;
 let socket;
 let statusTimer;
+let openPages = 1;
+// Counts what was asked for, so that an answer that comes late, or after the end of the session, is not shown.
+const latest = { notes: 0, devices: 0 };
 
 class SignedOut extends Error {}
 
@@ -45,7 +48,9 @@ function say(text) {
 // ---- notes
 
 async function showNotes() {
+  const turn = (latest.notes += 1);
   const { notes } = await call('GET', '/api/notes');
+  if (turn !== latest.notes) return;
   notesList.replaceChildren(...notes.map(noteItem));
   $('empty').hidden = notes.length > 0;
 }
@@ -88,7 +93,9 @@ $('text').addEventListener('input', () => {
 // ---- devices
 
 async function showDevices() {
+  const turn = (latest.devices += 1);
   const { sessions } = await call('GET', '/auth/sessions');
+  if (turn !== latest.devices) return;
   devicesList.replaceChildren(...sessions.map(deviceItem));
 }
 
@@ -128,17 +135,30 @@ function when(moment) {
 
 // ---- live
 
+const RETRY_MS = 2000;
+
 function listen() {
-  events = new EventSource('/api/events');
-  events.addEventListener('ready', () => live('on', 'live'));
-  events.addEventListener('notes', () => act(showNotes));
-  events.addEventListener('error', () => {
-    live('off', 'reconnecting');
+  openEvents();
+  openSocket();
+}
+
+function openEvents() {
+  const opened = new EventSource('/api/events');
+  events = opened;
+  opened.addEventListener('ready', () => {
+    live('on');
+    // Whatever changed before the stream was open, at first or after a break, was not announced on it.
+    act(showNotes);
+  });
+  opened.addEventListener('notes', () => act(showNotes));
+  opened.addEventListener('error', () => {
+    if (events !== opened) return;
+    live('off');
     // A closed stream is how the end of the session arrives; ask instead of guessing.
     act(() => call('GET', '/api/me'));
+    // The browser retries a broken stream by itself, but not one that was answered with an error.
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => events === opened && openEvents(), RETRY_MS);
   });
-
-  openSocket();
 }
 
 function openSocket() {
@@ -146,36 +166,47 @@ function openSocket() {
   socket = opened;
   opened.addEventListener('message', ({ data }) => {
     const message = JSON.parse(data);
-    if (message.type === 'pages') live('on', message.open === 1 ? 'live' : `live, ${message.open} pages open`);
+    if (message.type !== 'pages') return;
+    openPages = message.open;
+    live($('live').dataset.state);
   });
   opened.addEventListener('close', () => {
     if (socket !== opened) return;
     act(() => call('GET', '/api/me'));
-    setTimeout(() => socket === opened && openSocket(), 2000);
+    setTimeout(() => socket === opened && openSocket(), RETRY_MS);
   });
 }
 
-function live(state, text) {
+const LIVE = { connecting: 'connecting', on: 'live', off: 'reconnecting', over: 'signed out' };
+
+function live(state) {
   $('live').dataset.state = state;
-  $('live-text').textContent = text;
+  $('live-text').textContent = state === 'on' && openPages > 1 ? `live, ${openPages} pages open` : LIVE[state];
 }
 
 // ---- the end of the session
 
 function hangUp() {
-  events?.close();
-  const closing = socket;
+  const [stream, webSocket] = [events, socket];
+  events = undefined;
   socket = undefined;
-  closing?.close();
+  stream?.close();
+  webSocket?.close();
+}
+
+function clear() {
+  latest.notes += 1;
+  latest.devices += 1;
+  notesList.replaceChildren();
+  devicesList.replaceChildren();
 }
 
 function leave() {
   hangUp();
-  notesList.replaceChildren();
-  devicesList.replaceChildren();
+  clear();
   $('add').reset();
   $('who').textContent = '';
-  live('off', 'signed out');
+  live('over');
   $('app').hidden = true;
   $('gone').hidden = false;
   $('gone-heading').focus();
@@ -194,17 +225,16 @@ $('sign-out-everywhere').addEventListener('click', () => signOut('everywhere'));
 // A page taken out of the back-forward cache still shows what it showed: clear it before asking.
 addEventListener('pageshow', (event) => {
   if (!event.persisted) return;
-  notesList.replaceChildren();
-  devicesList.replaceChildren();
+  clear();
   act(start);
 });
 
 async function start() {
   const me = await call('GET', '/api/me');
   $('who').textContent = me.sub;
-  await Promise.all([showNotes(), showDevices()]);
   hangUp();
   listen();
+  await Promise.all([showNotes(), showDevices()]);
 }
 
 act(start);
