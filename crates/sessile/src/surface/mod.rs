@@ -6,7 +6,7 @@
 
 mod input;
 mod reports;
-mod session_view;
+pub mod session_view;
 mod sessions;
 mod sign_in;
 mod sign_out;

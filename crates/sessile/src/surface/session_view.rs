@@ -6,7 +6,7 @@ use sessile_core::policy::Limits;
 use sessile_core::session::Session;
 
 /// The session object of sign-in, refresh, session and listing.
-pub(super) fn session(session: &Session, limits: &Limits) -> Value {
+pub fn session(session: &Session, limits: &Limits) -> Value {
     let client = &session.client;
     json!({
         "id": session.id,
@@ -29,7 +29,7 @@ pub(super) fn session(session: &Session, limits: &Limits) -> Value {
 }
 
 /// Date and time in UTC to the second (RFC 3339), rounded down: what it says is over is over.
-fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     // Days to civil date in the proleptic Gregorian calendar, with years that begin in March. The year is held to
     // four digits, as the format asks.
     let seconds = at.as_secs().min(253_402_300_799);
