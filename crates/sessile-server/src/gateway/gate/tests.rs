@@ -4,6 +4,7 @@ use http::Request;
 use http::request::{Builder, Parts};
 use proptest::prelude::*;
 
+use super::path::hex_pair;
 use super::*;
 
 mod http2;
