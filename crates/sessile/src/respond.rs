@@ -14,7 +14,7 @@ use sessile_core::headers::{self, HeaderContext, SessionUse};
 use sessile_core::return_to::{self, ReturnTo};
 
 use crate::engine::Engine;
-use crate::guard::apply_policy;
+use crate::guard::{append_cookies, apply_policy};
 use crate::pages::{self, ErrorPage, Page};
 
 /// Everything that can be wrong with a request, as its client is told.
@@ -300,6 +300,10 @@ pub fn problem(engine: &Engine, problem: &Problem, wants_page: bool, request_id:
         own(engine, problem.status(), "application/problem+json", Value::Object(body).to_string().into())
     };
     add_fields(problem, response.headers_mut());
+    if let Problem::HeadersTooLarge { .. } = problem {
+        // The way out: less comes back next time.
+        append_cookies(response.headers_mut(), &engine.clearing_cookies());
+    }
     response
 }
 

@@ -442,7 +442,9 @@ impl Engine {
         if renewed.resend {
             cookies.push(self.session_cookie(&renewed.session, &renewed.token));
         }
-        if let Ok(cookie) = self.access_cookie(&renewed.session, &renewed.access, &renewed.token) {
+        if renewed.session.storage.shape().access_token == AccessTokenPlace::Cookie
+            && let Ok(cookie) = self.access_cookie(&renewed.session, &renewed.access, &renewed.token)
+        {
             cookies.push(cookie);
         }
         cookies

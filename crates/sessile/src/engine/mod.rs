@@ -322,10 +322,9 @@ impl Engine {
     /// written and the request passes.
     pub fn check_csrf(&self, arrival: &Arrival<'_>, pass: Option<&Pass>, form_token: Option<&str>) -> CsrfVerdict {
         let mut facts = arrival.csrf_facts(form_token);
-        match pass {
-            Some(pass) => facts.bearer = pass.admitted.claims().storage.shape().access_token == AccessTokenPlace::Body,
-            None => facts = facts.sign_in(),
-        }
+        // A sign-in, without a session yet, is judged as it came: a form from nowhere is refused; JSON
+        // without our cookies, which no page can send unasked, is a native client's.
+        facts.bearer = pass.is_some_and(|pass| pass.admitted.claims().storage.shape().access_token == AccessTokenPlace::Body);
         let binding = self.csrf_binding(arrival, pass);
         let verdict = csrf::check(&self.0.config.csrf, &facts, Some(&binding), &*self.0.crypto);
         let CsrfVerdict::Refuse(refusal) = verdict else { return verdict };

@@ -9,6 +9,7 @@ use sessile_store::{Account, AccountChange, AccountCreation, AccountName, Invali
 use super::hash::{HashFault, HashingPool};
 use super::policy::{PasswordPolicy, PasswordRefused};
 use super::sign_in::account_key;
+use crate::engine::Engine;
 
 /// The accounts of a store. Needs no running engine: nodes learn of ended sessions from the store's feed.
 #[derive(Clone, Copy)]
@@ -26,6 +27,13 @@ pub struct Accounts<'a> {
 impl std::fmt::Debug for Accounts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Accounts").field("store", &self.vault.name()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The accounts of this engine's store.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts { vault: self.vault(), policy: &self.config().passwords, hashing: self.hashing(), entropy: self.entropy() }
     }
 }
 

@@ -39,9 +39,9 @@ impl Blocklist {
     }
 }
 
-/// How many independent choices `password` seems to hold: one for each common or `context` word, none for a
-/// character that goes on with a run (`aaa`, `123`, `asd`), that repeats what came before, or that is white
-/// space, and one for any other character. The cheapest reading counts.
+/// How many independent choices `password` seems to hold: one for each common or `context` word and for each
+/// repetition of what came before, none for white space or a character that goes on with a run (`aaa`, `123`,
+/// `asd`), and one for any other character. The cheapest reading counts.
 pub(super) fn effective_length<'a>(password: &str, context: impl Iterator<Item = &'a str>) -> usize {
     let folded: Vec<char> = password.to_lowercase().chars().collect();
     let context = context_words(context);
@@ -49,6 +49,8 @@ pub(super) fn effective_length<'a>(password: &str, context: impl Iterator<Item =
 
     // cheapest[i]: the fewest choices that explain the first i characters.
     let mut cheapest = vec![0usize; folded.len() + 1];
+    // repeated[d]: how many characters up to here equal the ones d places before.
+    let mut repeated = vec![0usize; folded.len() + 1];
     let mut word = String::new();
     for end in 1..=folded.len() {
         let mut best = cheapest[end - 1] + usize::from(!is_free(&folded[..end]));
@@ -57,6 +59,13 @@ pub(super) fn effective_length<'a>(password: &str, context: impl Iterator<Item =
             word.extend(&folded[end - length..end]);
             if known(&word) {
                 best = best.min(cheapest[end - length] + 1);
+            }
+        }
+        for distance in 1..end {
+            let same = folded[end - 1] == folded[end - 1 - distance];
+            repeated[distance] = if same { repeated[distance] + 1 } else { 0 };
+            if repeated[distance] >= MIN_WORD {
+                best = best.min(cheapest[end - repeated[distance]] + 1);
             }
         }
         cheapest[end] = best;
@@ -79,7 +88,7 @@ fn context_words<'a>(context: impl Iterator<Item = &'a str>) -> HashSet<String> 
 fn is_free(text: &[char]) -> bool {
     match text {
         [.., c] if c.is_whitespace() => true,
-        [.., a, b, c] => continues_run(*a, *b, *c) || text[..text.len() - 1].windows(3).any(|w| w == [*a, *b, *c]),
+        [.., a, b, c] => continues_run(*a, *b, *c),
         _ => false,
     }
 }
@@ -126,7 +135,8 @@ mod tests {
             ("PassWord PassWord", 2),
             ("ada.lovelace2024", 1 + 4),
             ("Lovelace.Notes!!", 1 + 1 + 1 + 2),
-            ("abcabcabcabcabcabc", 4),
+            ("abcabcabcabcabcabc", 3),
+            ("xk7qlpxk7qlpxk7qlpxk7qlp", 7),
         ] {
             assert_eq!(length(password), expected, "{password}");
         }

@@ -86,7 +86,7 @@ impl HashingPool {
             benches: Arc::new(Semaphore::new(parallel)),
             // No password has this hash, as far as anybody knows, and it would open nothing.
             decoy: SecretText::new(format!(
-                "$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}$c2Vzc2lsZSBkZWNveS4$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                "$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}$c2Vzc2lsZSBkZWNveS4$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaA"
             )),
             under_way: UnderWay::default(),
         }
@@ -157,7 +157,7 @@ fn verify(configured: Argon2Cost, password: &SecretText, phc: &SecretText) -> Re
 }
 
 fn cost_of(hash: &PasswordHash) -> Option<Argon2Cost> {
-    if hash.algorithm != argon2::ARGON2ID_IDENT {
+    if hash.algorithm != argon2::ARGON2ID_IDENT || hash.hash.is_none() {
         return None;
     }
     let params = Params::try_from(hash).ok()?;

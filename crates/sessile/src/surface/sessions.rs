@@ -164,7 +164,7 @@ pub(super) async fn end(engine: &Engine, arrival: &Arrival<'_>, mut input: Input
         return match engine.sign_out(&pass, Which::This).await {
             Ok(ended) => {
                 let mut response = respond::json(engine, &sign_out::ended_body(engine, &ended));
-                append_cookies(response.headers_mut(), &engine.clearing_cookies());
+                sign_out::forget(engine, &mut response);
                 response
             }
             Err(error) => sign_out::failed(engine, arrival, error),

@@ -60,13 +60,16 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
         respond::json(engine, &ended_body(engine, &ended))
     };
     match fields.which {
-        Which::This | Which::Everywhere => {
-            append_cookies(response.headers_mut(), &engine.clearing_cookies());
-            response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static(clear_site_data()));
-        }
+        Which::This | Which::Everywhere => forget(engine, &mut response),
         Which::Others => {}
     }
     response
+}
+
+/// Makes the browser forget: cookies by the attributes they were set with, then what the app stored.
+pub(super) fn forget(engine: &Engine, response: &mut Response<Bytes>) {
+    append_cookies(response.headers_mut(), &engine.clearing_cookies());
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static(clear_site_data()));
 }
 
 /// The answer when a record could not be ended: the cookies stay, because the session may well live (F5).

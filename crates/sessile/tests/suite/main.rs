@@ -3,7 +3,15 @@
 mod flaky;
 mod layers;
 mod outage;
+mod password;
+mod password_throttle;
 mod renewal;
+mod respond;
 mod surface_client;
 mod surface_http;
+mod surface_sign_in;
+mod surface_sign_out;
+mod surface_sessions;
+mod surface_verify;
+mod surface_tokens;
 mod world;

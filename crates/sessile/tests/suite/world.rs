@@ -48,6 +48,11 @@ impl World {
         start(self.engine.config().clone(), self.backend.clone(), &self.master, self.clock.clone()).await
     }
 
+    /// Another node on the same store, configured otherwise.
+    pub(crate) async fn second_node_with(&self, config: EngineConfig) -> Engine {
+        start(config, self.backend.clone(), &self.master, self.clock.clone()).await
+    }
+
     pub(crate) fn pass_time(&self, by: Duration) {
         self.clock.advance(by);
     }
