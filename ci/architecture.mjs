@@ -29,6 +29,9 @@ const ONLY_FOR = {
 const BANNED = ["rsa", "ring", "openssl", "openssl-sys", "native-tls", "sqlx", "reqwest"];
 const ONE_VERSION = ["hyper", "rustls", "http", "tokio", "axum", "aws-lc-rs"];
 
+// Licences that may be linked without asking anybody.
+const LICENCES = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unicode-3.0", "Unlicense", "CC0-1.0", "MIT-0", "BSL-1.0", "0BSD", "OpenSSL", "CDLA-Permissive-2.0"];
+
 // The gates: who may make these values.
 const GATES = [
   { what: "Admitted", pattern: /\bAdmitted\s*\{\s*token/, only: ["crates/sessile-core/src/session/evaluate.rs"] },
@@ -70,12 +73,13 @@ function checkCrates({ packages }) {
 
 // What is linked, without development dependencies. `cargo metadata` would count features nobody enables.
 function linked() {
-  const args = ["tree", "--workspace", "--locked", "-e", "normal,build", "--prefix", "none", "--format", "{p}", "--target", "all"];
+  const args = ["tree", "--workspace", "--locked", "-e", "normal,build", "--prefix", "none", "--format", "{p}|{l}", "--target", "all"];
   const lines = execFileSync("cargo", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 }).split("\n");
   const packages = new Map();
   for (const line of lines) {
-    const [name, version] = line.split(" ");
-    if (name) packages.set(`${name} ${version}`, { name, version });
+    const [id, licence] = line.replace(" (*)", "").split("|");
+    const [name, version] = id.split(" ");
+    if (name) packages.set(`${name} ${version}`, { name, version, licence });
   }
   return [...packages.values()];
 }
@@ -88,6 +92,16 @@ function checkGraph(graph) {
     if (versions.length > 1) faults.push(`${name} is there in several versions: ${versions.join(", ")}`);
   }
   return faults;
+}
+
+// A licence expression is fine if each of its AND parts offers an allowed choice.
+function licenceAllowed(expression) {
+  const flat = expression.replace(/[()]/g, "").replaceAll("/", " OR ");
+  return flat.split(" AND ").every((part) => part.split(" OR ").some((licence) => LICENCES.includes(licence.trim())));
+}
+
+function checkLicences(graph) {
+  return graph.filter((p) => !licenceAllowed(p.licence ?? "")).map((p) => `${p.name} has the licence ${p.licence || "(none stated)"}`);
 }
 
 function checkGates(files) {
@@ -121,6 +135,7 @@ function selfTest() {
     ["a driver in the wrong crate", checkCrates({ packages: withDep("sessile", "rusqlite") }), checkCrates({ packages: crates })],
     ["a banned crate", checkGraph([{ name: "rsa", version: "1" }]), checkGraph([])],
     ["two versions", checkGraph([{ name: "hyper", version: "1" }, { name: "hyper", version: "2" }]), checkGraph([])],
+    ["a licence", checkLicences([{ name: "x", licence: "GPL-3.0 OR AGPL-3.0" }]), checkLicences([{ name: "x", licence: "(MIT OR GPL-3.0) AND Unicode-3.0" }])],
     ["a second gate", checkGates(gate("crates/sessile/src/layer.rs", "Admitted { token }")), []],
     ["std in core", checkCore(gate("crates/sessile-core/src/lib.rs", "#![no_std]\nuse std::fs;")), checkCore(gate("crates/sessile-core/src/lib.rs", "#![no_std]\n"))],
   ];
@@ -136,7 +151,7 @@ if (process.argv.includes("--self-test")) {
 } else {
   const graph = linked();
   const files = [...sources(join(root, "crates"))];
-  const faults = [...checkCrates(metadata()), ...checkGraph(graph), ...checkGates(files), ...checkCore(files)];
+  const faults = [...checkCrates(metadata()), ...checkGraph(graph), ...checkLicences(graph), ...checkGates(files), ...checkCore(files)];
   for (const fault of faults) console.error(`architecture: ${fault}`);
   if (faults.length > 0) process.exit(1);
   console.log(`architecture: ${graph.length} crates linked, edges and gates as ARCHITECTURE.md says`);

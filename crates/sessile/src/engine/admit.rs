@@ -34,7 +34,7 @@ pub enum Admission {
 pub struct Pass {
     /// Proof that it may be forwarded.
     pub admitted: Admitted,
-    renewed: Option<Renewed>,
+    renewed: Option<Box<Renewed>>,
 }
 
 impl Pass {
@@ -360,7 +360,7 @@ impl Engine {
         let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
         Ok(match evaluate(warm.token.clone(), standing, Duration::ZERO, now.wall) {
             Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
-                Admission::Admitted(Pass { admitted, renewed: Some(Renewed { session, token, access, resend }) })
+                Admission::Admitted(Pass { admitted, renewed: Some(Box::new(Renewed { session, token, access, resend })) })
             }
             Decision::Refuse(refusal) => anonymous(refusal.into()),
             Decision::AskStore => anonymous(WhyAnonymous::Ended),

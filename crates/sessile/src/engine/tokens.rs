@@ -13,7 +13,7 @@ use super::{Actor, Engine, EngineError};
 #[derive(Clone, Debug)]
 pub enum Introspection {
     /// A live access token.
-    Access(AccessClaims),
+    Access(Box<AccessClaims>),
     /// The current or preceding session token of a live session.
     Session {
         /// The session.
@@ -48,7 +48,7 @@ impl Engine {
             Some(kept) => matches!(kept.session().life(self.limits(), now), Life::LiveUntil(_)),
             None => false,
         };
-        Ok(if live { Introspection::Access(verified.claims().clone()) } else { Introspection::Inactive })
+        Ok(if live { Introspection::Access(Box::new(verified.claims().clone())) } else { Introspection::Inactive })
     }
 
     /// Ends the session a genuine token belongs to; an unknown token is nothing to do (RFC 7009 section 2.2).
