@@ -18,6 +18,8 @@ const PAGE: u32 = 1024;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Counters of failed sign-ins and known networks kept at most, so that a flood of names cannot fill the store.
+const COUNTERS_TO_KEEP: u64 = 200_000;
 /// How far sweeps trail the clock: more than clocks of nodes may differ.
 const SWEEP_BEHIND: Duration = Duration::from_secs(300);
 const SWEEP_BATCH: u32 = 1000;
@@ -197,6 +199,10 @@ impl Engine {
             let old = now.wall.minus(self.config().keep_events);
             if let Err(error) = self.0.vault.sweep_events(old, EVENTS_TO_KEEP).await {
                 tracing::warn!(%error, "old events could not be removed; trying again");
+            }
+            let forgotten = now.wall.minus(self.config().throttle.keep_counters_for());
+            if let Err(error) = self.0.vault.sweep_failures(forgotten, COUNTERS_TO_KEEP).await {
+                tracing::warn!(%error, "old counters of failed sign-ins could not be removed; trying again");
             }
         }
     }

@@ -51,6 +51,11 @@ impl Default for ThrottlePolicy {
 }
 
 impl ThrottlePolicy {
+    /// How long a counter means something after it last counted.
+    pub(crate) fn keep_counters_for(&self) -> Duration {
+        self.forget_after.max(self.know_network_for)
+    }
+
     pub(super) fn account(&self) -> Lane {
         Lane { free: self.free, first_wait: self.first_wait, longest_wait: self.longest_wait, hard_stop: Some(self.hard_stop) }
     }

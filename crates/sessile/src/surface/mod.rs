@@ -133,7 +133,7 @@ where
 async fn get(engine: &Engine, arrival: &Arrival<'_>, endpoint: Endpoint) -> Response<Bytes> {
     match endpoint {
         Endpoint::SignIn => sign_in::page(engine, arrival).await,
-        Endpoint::SignedOut => sign_out::page(engine),
+        Endpoint::SignedOut => sign_out::page(engine, arrival).await,
         Endpoint::Session => sessions::current(engine, arrival).await,
         Endpoint::Csrf => sessions::csrf(engine, arrival).await,
         Endpoint::Sessions => sessions::list(engine, arrival).await,

@@ -104,10 +104,17 @@ impl Fields {
     }
 }
 
-/// What a user without scripts sees afterwards.
-pub(super) fn page(engine: &Engine) -> Response<Bytes> {
-    let sign_in = respond::sign_in_address(engine, None);
-    respond::page(engine, StatusCode::OK, &Page::SignedOut { site: engine.config().public_origin.authority(), sign_in: &sign_in })
+/// What a user without scripts sees afterwards. Whoever is signed in is not told otherwise.
+pub(super) async fn page(engine: &Engine, arrival: &Arrival<'_>) -> Response<Bytes> {
+    match engine.peek(arrival, engine.config().storage).await {
+        Admission::Admitted(_) => respond::see_other(engine, "/"),
+        Admission::Unavailable(error) => engine.unavailable(arrival, &error),
+        Admission::Anonymous(_) => {
+            let sign_in = respond::sign_in_address(engine, None);
+            let page = Page::SignedOut { site: engine.config().public_origin.authority(), sign_in: &sign_in };
+            respond::page(engine, StatusCode::OK, &page)
+        }
+    }
 }
 
 /// What was acknowledged, and what that survives (P2).

@@ -313,3 +313,23 @@ async fn unknown_names_wait_alike() {
     assert_eq!(seen[0], seen[1]);
     assert_ne!(seen[0][0].status, seen[0][7].status, "negative control: they did change");
 }
+
+/// counters that mean nothing any more are swept, so that made-up names do not fill the store.
+#[tokio::test(start_paused = true)]
+async fn old_counters_are_swept() {
+    let world = site().await;
+    status(&world.engine, "made-up", WRONG, HOME).await;
+    let key = world.engine.vault().throttle_key("account", "made-up");
+    let count = async || world.engine.vault().failures(&key).await.expect("read").count;
+    let run_a_while = async || {
+        // A second engine each time: background work runs once for each.
+        let node = world.second_node().await;
+        let begun = tokio::time::sleep(Duration::from_secs(3600));
+        node.run(begun).await;
+    };
+    run_a_while().await;
+    assert_eq!(count().await, 1, "negative control: yesterday's still count");
+    world.pass_time(Duration::from_secs(90 * 24 * 3600 + 1));
+    run_a_while().await;
+    assert_eq!(count().await, 0);
+}

@@ -1,5 +1,8 @@
 //! The surface as HTTP: methods, paths, bodies, headers.
 
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use serde_json::json;
 
 use crate::surface_client::{Ask, PASSWORD, ask, credentials, opens, sign_in, site};
@@ -212,6 +215,25 @@ async fn bodies_are_bounded() {
     assert_eq!(boasting.status, 413);
 }
 
+/// A body that breaks off is no request, whatever had arrived of it (H14).
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused() {
+    let world = site().await;
+    let whole = credentials("ada").to_string();
+    for broken in [true, false] {
+        let mut frames = vec![Ok(Frame::data(Bytes::from(whole.clone())))];
+        if broken {
+            frames.push(Err(std::io::Error::other("reset")));
+        }
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let mut parts = Browser::default().request("POST", "/auth/sign-in");
+        parts.headers.insert("content-type", "application/json".parse().expect("a type"));
+        let answer = sessile::surface::handle(&world.engine, &parts, &crate::world::peer(), body).await;
+        assert_eq!(answer.status(), if broken { 400 } else { 200 }, "negative control: the same, complete");
+        assert_eq!(answer.headers().contains_key("set-cookie"), !broken);
+    }
+}
+
 /// P33: the full header set and no-store on every answer, whatever its status; the two public
 /// documents may be cached.
 #[tokio::test]
@@ -256,7 +278,7 @@ async fn every_answer_is_armoured() {
             }
         }
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [200, 204, 400, 401, 403, 404, 405, 415], "the matrix reached these");
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [200, 204, 303, 400, 401, 403, 404, 405, 415], "the matrix reached these");
 }
 
 /// a nonce is used once, and the page carries the one its policy names.

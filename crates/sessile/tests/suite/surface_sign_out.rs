@@ -216,4 +216,7 @@ async fn a_form_is_sent_on() {
     }
     let page = ask("GET", "/auth/signed-out").page().send(&world.engine).await;
     assert!(page.status == 200 && page.text().contains("href=\"/auth/sign-in\""));
+    let ada = sign_in(&world.engine, "ada").await;
+    let signed_in = ask("GET", "/auth/signed-out").page().with_jar_of(&ada).send(&world.engine).await;
+    assert_eq!((signed_in.status.as_u16(), signed_in.location()), (303, "/"), "the page does not lie");
 }
