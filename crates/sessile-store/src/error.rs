@@ -20,9 +20,7 @@ pub enum StoreError {
         outcome: WriteOutcome,
     },
     /// The disk is full. Revocations still work on the space held back for them; new sessions are refused.
-    #[error(
-        "the store's disk is full: {0}. Free space on it; new sessions are taken again without a restart"
-    )]
+    #[error("the store's disk is full: {0}. Free space on it; new sessions are taken again without a restart")]
     Full(String),
     /// The stored data is damaged. It is never replaced by an empty store.
     #[error("the store is damaged: {0}")]
@@ -110,10 +108,7 @@ pub enum SealError {
 impl StoreError {
     /// Nothing was written, and this is why.
     pub(crate) fn not_done(why: impl Into<String>) -> Self {
-        Self::Unavailable {
-            why: why.into(),
-            outcome: WriteOutcome::NotDone,
-        }
+        Self::Unavailable { why: why.into(), outcome: WriteOutcome::NotDone }
     }
 
     /// Whether the same call may succeed later without anybody's help.

@@ -36,9 +36,9 @@ pub mod memory;
 pub mod sqlite;
 
 pub use contract::{
-    AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability,
-    EventQuery, Events, EventsFrom, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed, Insertion, KeyAddition,
-    KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles,
+    AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events,
+    EventsFrom, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked,
+    RotateOutcome, Sessions, Throttles,
 };
 pub use error::{SealError, StoreError, WriteOutcome};
 pub use master_key::{MasterKey, MasterKeyRefused};

@@ -27,9 +27,7 @@ impl MasterKey {
         if text.is_empty() {
             return Err(MasterKeyRefused::Empty);
         }
-        let bytes = from_hex(text)
-            .or_else(|| from_base64(text))
-            .ok_or(MasterKeyRefused::NotAKey)?;
+        let bytes = from_hex(text).or_else(|| from_base64(text)).ok_or(MasterKeyRefused::NotAKey)?;
         let key = Secret::new(bytes);
         match weakness(key.expose()) {
             Some(why) => Err(MasterKeyRefused::Weak(why)),
@@ -54,19 +52,9 @@ impl fmt::Debug for MasterKey {
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).map(|d| d as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect();
-    if digits.len() == 64 {
-        bytes.try_into().ok()
-    } else {
-        None
-    }
+    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if digits.len() == 64 { bytes.try_into().ok() } else { None }
 }
 
 fn from_base64(text: &str) -> Option<[u8; 32]> {
@@ -77,10 +65,7 @@ fn from_base64(text: &str) -> Option<[u8; 32]> {
 fn weakness(key: &[u8; 32]) -> Option<&'static str> {
     let distinct = key.iter().collect::<std::collections::BTreeSet<_>>().len();
     let step = key[1].wrapping_sub(key[0]);
-    if key
-        .windows(2)
-        .all(|pair| pair[1].wrapping_sub(pair[0]) == step)
-    {
+    if key.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step) {
         Some("it repeats one byte or counts")
     } else if key.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         Some("it is text, not random bytes")

@@ -19,8 +19,8 @@ pub const MAX_MILLIS: u64 = i64::MAX as u64;
 pub struct SealedBlob(Vec<u8>);
 
 impl SealedBlob {
-    /// Longest blob a backend takes, in bytes. Far below any driver's length limit (L1), and above the largest
-    /// set of claims with its key.
+    /// Longest blob a [`Sealer`](crate::Sealer) makes, in bytes: far below any driver's length limit (L1), and above
+    /// the largest set of claims with its key. A backend takes every blob up to this.
     pub const MAX_BYTES: usize = 64 * 1024;
 
     /// From the bytes kept.
@@ -121,11 +121,7 @@ impl FromStr for AccountName {
         let folded = text.trim().to_lowercase();
         // A name is shown and logged like a subject, so it obeys the same rules.
         let printable = folded.parse::<Subject>().is_ok();
-        if printable && folded.len() <= Self::MAX_BYTES {
-            Ok(Self(folded))
-        } else {
-            Err(InvalidName)
-        }
+        if printable && folded.len() <= Self::MAX_BYTES { Ok(Self(folded)) } else { Err(InvalidName) }
     }
 }
 
@@ -191,11 +187,7 @@ impl FailureCount {
     #[must_use]
     pub fn one_more(self, now: Timestamp) -> Self {
         let first = if self.count == 0 { now } else { self.first };
-        Self {
-            count: self.count.saturating_add(1),
-            first,
-            last: self.last.max(now),
-        }
+        Self { count: self.count.saturating_add(1), first, last: self.last.max(now) }
     }
 }
 

@@ -64,43 +64,30 @@ impl Sealer {
         let digest = crypto.mac(master.secret(), &[b"sessile master key id 1"]);
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest.expose()[..KEY_ID]);
-        Self {
-            crypto,
-            entropy,
-            master,
-            id,
-        }
+        Self { crypto, entropy, master, id }
     }
 
     /// Seals `plaintext` for the record that `context` names: every part of it must be given again to open.
-    pub fn seal(
-        &self,
-        purpose: Purpose,
-        context: &[&[u8]],
-        plaintext: &[u8],
-    ) -> Result<SealedBlob, StoreError> {
+    pub fn seal(&self, purpose: Purpose, context: &[&[u8]], plaintext: &[u8]) -> Result<SealedBlob, StoreError> {
         let salt: [u8; SALT] = random(&*self.entropy)?;
-        let sealed = self.crypto.seal(
-            &self.key(purpose, &salt),
-            &NONCE,
-            &framed(purpose, context),
-            plaintext,
-        )?;
+        let sealed = self.crypto.seal(&self.key(purpose, &salt), &NONCE, &framed(purpose, context), plaintext)?;
         let mut blob = Vec::with_capacity(HEADER + sealed.len());
         blob.push(VERSION);
         blob.extend_from_slice(&self.id);
         blob.extend_from_slice(&salt);
         blob.extend_from_slice(&sealed);
+        if blob.len() > SealedBlob::MAX_BYTES {
+            return Err(StoreError::Internal(format!(
+                "a sealed {} of {} bytes is too large",
+                purpose.name(),
+                blob.len()
+            )));
+        }
         Ok(SealedBlob::from_bytes(blob))
     }
 
     /// Opens what [`seal`](Self::seal) made for the same purpose and context under the same master key.
-    pub fn open(
-        &self,
-        purpose: Purpose,
-        context: &[&[u8]],
-        blob: &SealedBlob,
-    ) -> Result<SecretBytes, SealError> {
+    pub fn open(&self, purpose: Purpose, context: &[&[u8]], blob: &SealedBlob) -> Result<SecretBytes, SealError> {
         let unknown = SealError::UnknownFormat(purpose.name());
         let (version, rest) = blob.as_bytes().split_first().ok_or(unknown.clone())?;
         let (id, rest) = rest.split_at_checked(KEY_ID).ok_or(unknown.clone())?;
@@ -109,43 +96,26 @@ impl Sealer {
             return Err(unknown);
         }
         if id != self.id {
-            return Err(SealError::WrongMasterKey {
-                given: hex(&self.id),
-                sealed: hex(id),
-            });
+            return Err(SealError::WrongMasterKey { given: hex(&self.id), sealed: hex(id) });
         }
         self.crypto
-            .open(
-                &self.key(purpose, salt),
-                &NONCE,
-                &framed(purpose, context),
-                sealed,
-            )
+            .open(&self.key(purpose, salt), &NONCE, &framed(purpose, context), sealed)
             .ok_or(SealError::Altered(purpose.name()))
     }
 
     /// A key for a use outside the store, such as CSRF tokens. The same on every node with this master key;
     /// different for each `purpose`, and unlike any sealing key.
     pub fn derive(&self, purpose: &str) -> Secret<32> {
-        self.crypto.mac(
-            self.master.secret(),
-            &[b"sessile derived key 1", purpose.as_bytes()],
-        )
+        self.crypto.mac(self.master.secret(), &[b"sessile derived key 1", purpose.as_bytes()])
     }
 
     /// A keyed digest of `text`, under which something can be looked up without storing the text.
     pub fn digest(&self, purpose: &str, text: &str) -> [u8; 32] {
-        *self
-            .crypto
-            .mac(&self.derive(purpose), &[text.as_bytes()])
-            .expose()
+        *self.crypto.mac(&self.derive(purpose), &[text.as_bytes()]).expose()
     }
 
     fn key(&self, purpose: Purpose, salt: &[u8]) -> Secret<32> {
-        self.crypto.mac(
-            self.master.secret(),
-            &[b"sessile sealing key 1", &framed(purpose, &[salt])],
-        )
+        self.crypto.mac(self.master.secret(), &[b"sessile sealing key 1", &framed(purpose, &[salt])])
     }
 }
 

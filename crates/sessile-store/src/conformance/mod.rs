@@ -48,9 +48,7 @@ impl Check {
     pub async fn run(&self, store: Arc<dyn Backend>) -> Result<(), Violation> {
         const LONGEST: Duration = Duration::from_secs(60);
         let late = |_| Err(Violation(format!("no end within {LONGEST:?}")));
-        tokio::time::timeout(LONGEST, (self.run)(store))
-            .await
-            .unwrap_or_else(late)
+        tokio::time::timeout(LONGEST, (self.run)(store)).await.unwrap_or_else(late)
     }
 }
 
@@ -81,11 +79,7 @@ pub struct Report {
 impl Report {
     /// The names of the checks that failed.
     pub fn failed(&self) -> Vec<&'static str> {
-        self.outcomes
-            .iter()
-            .filter(|(_, outcome)| outcome.is_err())
-            .map(|(check, _)| check.name)
-            .collect()
+        self.outcomes.iter().filter(|(_, outcome)| outcome.is_err()).map(|(check, _)| check.name).collect()
     }
 
     /// Panics with every violation, unless there is none.
@@ -94,17 +88,10 @@ impl Report {
             .outcomes
             .iter()
             .filter_map(|(check, outcome)| {
-                outcome
-                    .as_ref()
-                    .err()
-                    .map(|violation| format!("{} ({}): {violation}", check.name, check.proves))
+                outcome.as_ref().err().map(|violation| format!("{} ({}): {violation}", check.name, check.proves))
             })
             .collect();
-        assert!(
-            violations.is_empty(),
-            "the backend breaks its contract:\n  {}",
-            violations.join("\n  ")
-        );
+        assert!(violations.is_empty(), "the backend breaks its contract:\n  {}", violations.join("\n  "));
     }
 }
 

@@ -33,8 +33,7 @@ pub(super) fn id(number: u64) -> SessionId {
 }
 
 pub(super) fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Violation> {
-    text.parse()
-        .map_err(|_| Violation(format!("{text:?} was to be valid")))
+    text.parse().map_err(|_| Violation(format!("{text:?} was to be valid")))
 }
 
 pub(super) fn subject(name: &str) -> Result<Subject, Violation> {
@@ -55,21 +54,13 @@ pub(super) fn session(number: u64, of: &str) -> Result<SealedSession, Violation>
         absolute_end: begun.plus(ABSOLUTE),
         idle: IDLE,
         rotation: RotationState::first(begun),
-        client: Client {
-            browser: "Firefox".to_owned(),
-            language: "en-GB".to_owned(),
-            ..Client::default()
-        },
+        client: Client { browser: "Firefox".to_owned(), language: "en-GB".to_owned(), ..Client::default() },
         sealed: SealedBlob::from_bytes(number.to_be_bytes().repeat(9)),
     })
 }
 
 /// Stores a session with plenty of room.
-pub(super) async fn insert(
-    store: &Store,
-    number: u64,
-    of: &str,
-) -> Result<SealedSession, Violation> {
+pub(super) async fn insert(store: &Store, number: u64, of: &str) -> Result<SealedSession, Violation> {
     let new = session(number, of)?;
     match store.insert(new.clone(), 1000).await? {
         Insertion::Inserted { evicted } if evicted.is_empty() => Ok(new),
@@ -83,11 +74,7 @@ pub(super) async fn head(store: &Store) -> Result<Seq, Violation> {
 
 /// What the feed got after `seq`.
 pub(super) async fn items_after(store: &Store, seq: Seq) -> Result<Vec<FeedItem>, Violation> {
-    Ok(entries_after(store, seq)
-        .await?
-        .into_iter()
-        .map(|entry| entry.item)
-        .collect())
+    Ok(entries_after(store, seq).await?.into_iter().map(|entry| entry.item).collect())
 }
 
 pub(super) async fn entries_after(store: &Store, seq: Seq) -> Result<Vec<FeedEntry>, Violation> {

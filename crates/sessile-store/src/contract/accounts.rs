@@ -28,18 +28,10 @@ pub trait Accounts {
     ) -> Result<AccountChange, StoreError>;
 
     /// Disables the account as of a moment, or enables it.
-    async fn set_disabled(
-        &self,
-        name: &AccountName,
-        since: Option<Timestamp>,
-    ) -> Result<AccountChange, StoreError>;
+    async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError>;
 
     /// Accounts in order of name after `after`, at most `limit`.
-    async fn list_accounts(
-        &self,
-        after: Option<&AccountName>,
-        limit: u32,
-    ) -> Result<Vec<SealedAccount>, StoreError>;
+    async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<SealedAccount>, StoreError>;
 }
 
 /// What became of an account to be created.

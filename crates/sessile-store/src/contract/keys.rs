@@ -16,11 +16,7 @@ pub trait Keys {
 
     /// Adds a key if the newest one is `expected_newest` (`None`: if there are none). Of nodes that rotate at
     /// once, one wins and the others load what it made.
-    async fn add_key(
-        &self,
-        key: SealedKey,
-        expected_newest: Option<&KeyId>,
-    ) -> Result<KeyAddition, StoreError>;
+    async fn add_key(&self, key: SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError>;
 
     /// Marks a key as revoked at `now`. A key stays revoked; the first moment is kept.
     async fn revoke_key(&self, id: &KeyId, now: Timestamp) -> Result<KeyRevocation, StoreError>;

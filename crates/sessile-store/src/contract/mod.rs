@@ -25,9 +25,7 @@ use crate::record::SealedBlob;
 
 /// A store. Object safe; shared by every thread of a node.
 #[async_trait]
-pub trait Backend:
-    Sessions + Feed + Keys + Accounts + Throttles + Events + fmt::Debug + Send + Sync
-{
+pub trait Backend: Sessions + Feed + Keys + Accounts + Throttles + Events + fmt::Debug + Send + Sync {
     /// The name in logs and on the status page, such as `sqlite`.
     fn name(&self) -> &'static str;
 

@@ -28,22 +28,12 @@ pub trait Sessions {
     /// Advances the generation by one if it is `expected` and the session is not over at `now`; `rotated_at` and
     /// `last_seen_at` become `now` unless they are later already, `confirmed_at` becomes `None`. Nothing else
     /// moves (I10). Of any number of concurrent calls with one `expected`, one gets [`RotateOutcome::Rotated`].
-    async fn rotate(
-        &self,
-        id: SessionId,
-        expected: Generation,
-        now: Timestamp,
-    ) -> Result<RotateOutcome, StoreError>;
+    async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError>;
 
     /// Proves that the record is there and not over, and notes that something of `generation` was presented:
     /// `confirmed_at` becomes `now` if `generation` is the current one and it was `None`. Writes at most once
     /// per generation. The answer tells the record as it is then, which may be of another generation.
-    async fn confirm(
-        &self,
-        id: SessionId,
-        generation: Generation,
-        now: Timestamp,
-    ) -> Result<Confirmation, StoreError>;
+    async fn confirm(&self, id: SessionId, generation: Generation, now: Timestamp) -> Result<Confirmation, StoreError>;
 
     /// Ends sessions: deletes their records and appends one [`Ended`] for each to the feed (one [`AllEnded`] for
     /// [`Scope::All`]), in one transaction. Ending what is not there succeeds, changes nothing and appends
@@ -52,12 +42,7 @@ pub trait Sessions {
     ///
     /// [`Ended`]: sessile_core::revocation::FeedItem::Ended
     /// [`AllEnded`]: sessile_core::revocation::FeedItem::AllEnded
-    async fn revoke(
-        &self,
-        scope: &Scope,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<Revoked, StoreError>;
+    async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError>;
 
     /// Records in order of id, over or not: those of `subject`, or of everybody, after `after`, at most `limit`.
     /// Each record that is there from the first page to the last appears exactly once.

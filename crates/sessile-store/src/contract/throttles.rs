@@ -13,11 +13,7 @@ use crate::record::{FailureCount, ThrottleKey};
 #[async_trait]
 pub trait Throttles {
     /// Counts one failure and answers the count with it.
-    async fn note_failure(
-        &self,
-        key: &ThrottleKey,
-        now: Timestamp,
-    ) -> Result<FailureCount, StoreError>;
+    async fn note_failure(&self, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount, StoreError>;
 
     /// The count; zero if there is none.
     async fn failures(&self, key: &ThrottleKey) -> Result<FailureCount, StoreError>;

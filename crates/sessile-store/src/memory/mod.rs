@@ -16,8 +16,7 @@ use sessile_core::{SessionId, Subject, Timestamp};
 use tokio::sync::watch;
 
 use crate::contract::{
-    Backend, Confirmation, Continuity, Durability, Feed, Insertion, Revoked, RotateOutcome,
-    Sessions,
+    Backend, Confirmation, Continuity, Durability, Feed, Insertion, Revoked, RotateOutcome, Sessions,
 };
 use crate::error::StoreError;
 use crate::record::{SealedBlob, SealedSession};
@@ -35,25 +34,21 @@ impl MemoryStore {
     pub fn new() -> Self {
         let state = State::new(fresh_epoch());
         let position = watch::Sender::new(state.position());
-        Self {
-            state: Mutex::new(state),
-            position,
-        }
+        Self { state: Mutex::new(state), position }
     }
 
     // A verb runs under one lock: it is atomic. A panic under it leaves the store unusable rather than half-changed.
     fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
-        self.state.lock().map_err(|_| {
-            StoreError::Internal("a defect left the memory store unusable; restart".to_owned())
-        })
+        self.state
+            .lock()
+            .map_err(|_| StoreError::Internal("a defect left the memory store unusable; restart".to_owned()))
     }
 
     fn change<T>(&self, verb: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         let mut state = self.lock()?;
         let outcome = verb(&mut state);
         let position = state.position();
-        self.position
-            .send_if_modified(|seen| std::mem::replace(seen, position) != position);
+        self.position.send_if_modified(|seen| std::mem::replace(seen, position) != position);
         Ok(outcome)
     }
 }
@@ -90,14 +85,12 @@ impl Sessions for MemoryStore {
             let room = usize::try_from(cap.max(1)).unwrap_or(usize::MAX) - 1;
             let mut others = state.of_subject(&session.subject);
             others.sort_by_key(|other| (other.created_at, other.id));
-            let (over, live): (Vec<_>, Vec<_>) =
-                others.into_iter().partition(|other| other.is_over(now));
+            let (over, live): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.is_over(now));
             for record in over {
                 state.remove(record.id);
             }
             let too_many = live.len().saturating_sub(room);
-            let evicted: Vec<SessionId> =
-                live.iter().take(too_many).map(|record| record.id).collect();
+            let evicted: Vec<SessionId> = live.iter().take(too_many).map(|record| record.id).collect();
             for id in &evicted {
                 state.remove(*id);
                 state.append(FeedItem::Ended(*id, Reason::Evicted), now);
@@ -111,12 +104,7 @@ impl Sessions for MemoryStore {
         Ok(self.lock()?.sessions.get(&id).cloned())
     }
 
-    async fn rotate(
-        &self,
-        id: SessionId,
-        expected: Generation,
-        now: Timestamp,
-    ) -> Result<RotateOutcome, StoreError> {
+    async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError> {
         self.change(|state| {
             let Some(mut record) = state.sessions.get(&id).cloned() else {
                 return RotateOutcome::Gone;
@@ -131,12 +119,7 @@ impl Sessions for MemoryStore {
         })
     }
 
-    async fn confirm(
-        &self,
-        id: SessionId,
-        generation: Generation,
-        now: Timestamp,
-    ) -> Result<Confirmation, StoreError> {
+    async fn confirm(&self, id: SessionId, generation: Generation, now: Timestamp) -> Result<Confirmation, StoreError> {
         let mut state = self.lock()?;
         Ok(match state.sessions.get_mut(&id) {
             Some(record) if !record.is_over(now) => {
@@ -147,12 +130,7 @@ impl Sessions for MemoryStore {
         })
     }
 
-    async fn revoke(
-        &self,
-        scope: &Scope,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<Revoked, StoreError> {
+    async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError> {
         self.change(|state| {
             let ended = state.in_scope(scope);
             for id in &ended {
@@ -166,10 +144,7 @@ impl Sessions for MemoryStore {
                     }
                 }
             }
-            Revoked {
-                ended,
-                seq: state.head,
-            }
+            Revoked { ended, seq: state.head }
         })
     }
 
@@ -180,12 +155,7 @@ impl Sessions for MemoryStore {
         limit: u32,
     ) -> Result<Vec<SealedSession>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(self
-            .lock()?
-            .after(subject, after)
-            .take(limit)
-            .cloned()
-            .collect())
+        Ok(self.lock()?.after(subject, after).take(limit).cloned().collect())
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
@@ -229,10 +199,7 @@ impl Feed for MemoryStore {
 // An epoch must differ from any other, and need not be secret: the seed that std draws from the system for each
 // hash map will do, and keeps entropy out of a constructor that cannot fail.
 fn fresh_epoch() -> Epoch {
-    let halves = [
-        RandomState::new().hash_one(0_u8),
-        RandomState::new().hash_one(1_u8),
-    ];
+    let halves = [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)];
     let mut bytes = [0; 16];
     for (place, half) in bytes.chunks_exact_mut(8).zip(halves) {
         place.copy_from_slice(&half.to_be_bytes());

@@ -8,13 +8,11 @@ use sessile_core::token::KeyId;
 
 use super::MemoryStore;
 use crate::contract::{
-    AccountChange, AccountCreation, Accounts, EventQuery, Events, EventsFrom, KeyAddition,
-    KeyRevocation, Keys, Throttles,
+    AccountChange, AccountCreation, Accounts, EventQuery, Events, EventsFrom, KeyAddition, KeyRevocation, Keys,
+    Throttles,
 };
 use crate::error::StoreError;
-use crate::record::{
-    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, StoredEvent, ThrottleKey,
-};
+use crate::record::{AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, StoredEvent, ThrottleKey};
 
 #[async_trait]
 impl Keys for MemoryStore {
@@ -22,11 +20,7 @@ impl Keys for MemoryStore {
         Ok(self.lock()?.keys.clone())
     }
 
-    async fn add_key(
-        &self,
-        key: SealedKey,
-        expected_newest: Option<&KeyId>,
-    ) -> Result<KeyAddition, StoreError> {
+    async fn add_key(&self, key: SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError> {
         self.change(|state| {
             let newest = state.keys.last().map(|newest| &newest.id);
             if newest != expected_newest || state.keys.iter().any(|other| other.id == key.id) {
@@ -56,9 +50,7 @@ impl Keys for MemoryStore {
         self.change(|state| {
             let before = state.keys.len();
             let newest = state.keys.last().map(|key| key.id.clone());
-            state
-                .keys
-                .retain(|key| Some(&key.id) == newest.as_ref() || !ids.contains(&key.id));
+            state.keys.retain(|key| Some(&key.id) == newest.as_ref() || !ids.contains(&key.id));
             let forgotten = before - state.keys.len();
             if forgotten > 0 {
                 state.append(FeedItem::KeysChanged, now);
@@ -75,11 +67,7 @@ impl Accounts for MemoryStore {
         if state.accounts.contains_key(&account.name) {
             return Ok(AccountCreation::NameTaken);
         }
-        if state
-            .accounts
-            .values()
-            .any(|other| other.subject == account.subject)
-        {
+        if state.accounts.values().any(|other| other.subject == account.subject) {
             return Ok(AccountCreation::SubjectTaken);
         }
         state.accounts.insert(account.name.clone(), account);
@@ -102,37 +90,19 @@ impl Accounts for MemoryStore {
         })
     }
 
-    async fn set_disabled(
-        &self,
-        name: &AccountName,
-        since: Option<Timestamp>,
-    ) -> Result<AccountChange, StoreError> {
+    async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError> {
         self.alter(name, |account| account.disabled_at = since)
     }
 
-    async fn list_accounts(
-        &self,
-        after: Option<&AccountName>,
-        limit: u32,
-    ) -> Result<Vec<SealedAccount>, StoreError> {
+    async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<SealedAccount>, StoreError> {
         let state = self.lock()?;
-        let later = state
-            .accounts
-            .values()
-            .filter(|account| after.is_none_or(|after| account.name > *after));
-        Ok(later
-            .take(usize::try_from(limit).unwrap_or(usize::MAX))
-            .cloned()
-            .collect())
+        let later = state.accounts.values().filter(|account| after.is_none_or(|after| account.name > *after));
+        Ok(later.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 }
 
 impl MemoryStore {
-    fn alter(
-        &self,
-        name: &AccountName,
-        change: impl FnOnce(&mut SealedAccount),
-    ) -> Result<AccountChange, StoreError> {
+    fn alter(&self, name: &AccountName, change: impl FnOnce(&mut SealedAccount)) -> Result<AccountChange, StoreError> {
         Ok(match self.lock()?.accounts.get_mut(name) {
             Some(account) => {
                 change(account);
@@ -145,11 +115,7 @@ impl MemoryStore {
 
 #[async_trait]
 impl Throttles for MemoryStore {
-    async fn note_failure(
-        &self,
-        key: &ThrottleKey,
-        now: Timestamp,
-    ) -> Result<FailureCount, StoreError> {
+    async fn note_failure(&self, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount, StoreError> {
         let mut state = self.lock()?;
         let count = state.failures.entry(*key).or_default();
         *count = count.one_more(now);
@@ -170,16 +136,9 @@ impl Throttles for MemoryStore {
         let had = state.failures.len() as u64;
         state.failures.retain(|_, count| count.last >= before);
         let excess = (state.failures.len() as u64).saturating_sub(keep);
-        let mut order: Vec<_> = state
-            .failures
-            .iter()
-            .map(|(key, count)| (count.count, count.last, *key))
-            .collect();
+        let mut order: Vec<_> = state.failures.iter().map(|(key, count)| (count.count, count.last, *key)).collect();
         order.sort_unstable();
-        for (.., key) in order
-            .into_iter()
-            .take(usize::try_from(excess).unwrap_or(usize::MAX))
-        {
+        for (.., key) in order.into_iter().take(usize::try_from(excess).unwrap_or(usize::MAX)) {
             state.failures.remove(&key);
         }
         Ok(had - state.failures.len() as u64)
@@ -211,34 +170,19 @@ impl Events for MemoryStore {
         let state = self.lock()?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let matching = state.events.iter().filter(|event| {
-            query
-                .subject
-                .as_ref()
-                .is_none_or(|subject| event.subject.as_ref() == Some(subject))
-                && query
-                    .session
-                    .is_none_or(|session| event.session == Some(session))
+            query.subject.as_ref().is_none_or(|subject| event.subject.as_ref() == Some(subject))
+                && query.session.is_none_or(|session| event.session == Some(session))
                 && query.name.as_ref().is_none_or(|name| event.name == *name)
         });
         let last_of = |before: u64| {
-            let mut found: Vec<_> = matching
-                .clone()
-                .rev()
-                .filter(|e| e.seq < before)
-                .take(limit)
-                .cloned()
-                .collect();
+            let mut found: Vec<_> = matching.clone().rev().filter(|e| e.seq < before).take(limit).cloned().collect();
             found.reverse();
             found
         };
         Ok(match query.from {
             EventsFrom::Newest => last_of(u64::MAX),
             EventsFrom::Before(seq) => last_of(seq),
-            EventsFrom::After(seq) => matching
-                .filter(|event| event.seq > seq)
-                .take(limit)
-                .cloned()
-                .collect(),
+            EventsFrom::After(seq) => matching.filter(|event| event.seq > seq).take(limit).cloned().collect(),
         })
     }
 
@@ -246,10 +190,7 @@ impl Events for MemoryStore {
         let mut state = self.lock()?;
         let had = state.events.len();
         state.events.retain(|event| event.at >= before);
-        let excess = state
-            .events
-            .len()
-            .saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+        let excess = state.events.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
         state.events.drain(..excess);
         Ok((had - state.events.len()) as u64)
     }

@@ -8,8 +8,7 @@ use sessile_core::{SessionId, Subject, Timestamp};
 
 use crate::contract::{FEED_KEEP_ENTRIES, FEED_KEEP_FOR};
 use crate::record::{
-    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent,
-    ThrottleKey,
+    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey,
 };
 
 #[derive(Debug)]
@@ -82,63 +81,35 @@ impl State {
     ) -> Box<dyn Iterator<Item = &'a SealedSession> + 'a> {
         let Some(subject) = subject else {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            return Box::new(
-                self.sessions
-                    .range((from, Bound::Unbounded))
-                    .map(|(_, record)| record),
-            );
+            return Box::new(self.sessions.range((from, Bound::Unbounded)).map(|(_, record)| record));
         };
         let from = match after {
             Some(id) => Bound::Excluded((subject.clone(), id)),
             None => Bound::Included((subject.clone(), SessionId::from_bytes([0; 16]))),
         };
-        let ids = self
-            .by_subject
-            .range((from, Bound::Unbounded))
-            .take_while(move |(of, _)| of == subject);
+        let ids = self.by_subject.range((from, Bound::Unbounded)).take_while(move |(of, _)| of == subject);
         Box::new(ids.filter_map(|(_, id)| self.sessions.get(id)))
     }
 
     pub(super) fn in_scope(&self, scope: &Scope) -> Vec<SessionId> {
         match scope {
-            Scope::Session(id) => self
-                .sessions
-                .contains_key(id)
-                .then_some(*id)
-                .into_iter()
-                .collect(),
-            Scope::Subject(subject) => self
-                .after(Some(subject), None)
-                .map(|record| record.id)
-                .collect(),
-            Scope::SubjectExcept(subject, kept) => self
-                .after(Some(subject), None)
-                .map(|record| record.id)
-                .filter(|id| id != kept)
-                .collect(),
+            Scope::Session(id) => self.sessions.contains_key(id).then_some(*id).into_iter().collect(),
+            Scope::Subject(subject) => self.after(Some(subject), None).map(|record| record.id).collect(),
+            Scope::SubjectExcept(subject, kept) => {
+                self.after(Some(subject), None).map(|record| record.id).filter(|id| id != kept).collect()
+            }
             Scope::All => self.sessions.keys().copied().collect(),
         }
     }
 
     pub(super) fn over(&self, now: Timestamp, limit: u32) -> Vec<SessionId> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.by_end
-            .iter()
-            .take_while(|(end, _)| *end <= now)
-            .take(limit)
-            .map(|(_, id)| *id)
-            .collect()
+        self.by_end.iter().take_while(|(end, _)| *end <= now).take(limit).map(|(_, id)| *id).collect()
     }
 
     pub(super) fn append(&mut self, item: FeedItem, at: Timestamp) {
         self.head = Seq(self.head.0 + 1);
-        self.feed.push_back((
-            at,
-            FeedEntry {
-                seq: self.head,
-                item,
-            },
-        ));
+        self.feed.push_back((at, FeedEntry { seq: self.head, item }));
         if self.feed.len() as u64 > FEED_KEEP_ENTRIES {
             self.feed.pop_front();
         }
@@ -156,18 +127,9 @@ impl State {
         let skip = self.feed.partition_point(|(_, entry)| entry.seq <= after);
         FeedPage {
             epoch: self.epoch,
-            oldest: self
-                .feed
-                .front()
-                .map_or(Seq(self.head.0 + 1), |(_, entry)| entry.seq),
+            oldest: self.feed.front().map_or(Seq(self.head.0 + 1), |(_, entry)| entry.seq),
             head: self.head,
-            entries: self
-                .feed
-                .iter()
-                .skip(skip)
-                .take(limit)
-                .map(|(_, entry)| entry.clone())
-                .collect(),
+            entries: self.feed.iter().skip(skip).take(limit).map(|(_, entry)| entry.clone()).collect(),
         }
     }
 }

@@ -10,30 +10,22 @@ use crate::record::{AccountName, SealedAccount, SealedBlob};
 const ACCOUNT: &str = "name, subject, created_at, password_set_at, disabled_at, sealed";
 
 pub(super) fn create(connection: &Connection, new: &SealedAccount) -> Result<AccountCreation> {
-    if connection
-        .prepare_cached("SELECT 1 FROM accounts WHERE name = ?")?
-        .exists([new.name.as_str()])?
-    {
+    if connection.prepare_cached("SELECT 1 FROM accounts WHERE name = ?")?.exists([new.name.as_str()])? {
         return Ok(AccountCreation::NameTaken);
     }
-    if connection
-        .prepare_cached("SELECT 1 FROM accounts WHERE subject = ?")?
-        .exists([new.subject.as_str()])?
-    {
+    if connection.prepare_cached("SELECT 1 FROM accounts WHERE subject = ?")?.exists([new.subject.as_str()])? {
         return Ok(AccountCreation::SubjectTaken);
     }
-    connection
-        .prepare_cached(&format!(
-            "INSERT INTO accounts ({ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?)"
-        ))?
-        .execute(params![
+    connection.prepare_cached(&format!("INSERT INTO accounts ({ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?)"))?.execute(
+        params![
             new.name.as_str(),
             new.subject.as_str(),
             millis(new.created_at),
             millis(new.password_set_at),
             new.disabled_at.map(millis),
             new.sealed.as_bytes(),
-        ])?;
+        ],
+    )?;
     Ok(AccountCreation::Created)
 }
 
@@ -67,27 +59,17 @@ pub(super) fn set_disabled(
         .map(change)
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    after: Option<&AccountName>,
-    limit: u32,
-) -> Result<Vec<SealedAccount>> {
+pub(super) fn list(connection: &Connection, after: Option<&AccountName>, limit: u32) -> Result<Vec<SealedAccount>> {
     // No name is empty.
     let after = after.map_or("", AccountName::as_str);
     connection
-        .prepare_cached(&format!(
-            "SELECT {ACCOUNT} FROM accounts WHERE name > ? ORDER BY name LIMIT ?"
-        ))?
+        .prepare_cached(&format!("SELECT {ACCOUNT} FROM accounts WHERE name > ? ORDER BY name LIMIT ?"))?
         .query_map(params![after, limit], account)?
         .collect()
 }
 
 fn change(rows: usize) -> AccountChange {
-    if rows > 0 {
-        AccountChange::Changed
-    } else {
-        AccountChange::NoSuchAccount
-    }
+    if rows > 0 { AccountChange::Changed } else { AccountChange::NoSuchAccount }
 }
 
 fn account(row: &Row<'_>) -> Result<SealedAccount> {

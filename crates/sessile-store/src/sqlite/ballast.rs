@@ -26,11 +26,7 @@ impl Ballast {
 
     /// Puts the ballast in place, if the disk has room for it.
     pub(super) fn new(path: PathBuf, bytes: u64) -> Self {
-        let mut ballast = Self {
-            path,
-            bytes,
-            state: State::InPlace,
-        };
+        let mut ballast = Self { path, bytes, state: State::InPlace };
         if let Err(fault) = ballast.fill() {
             tracing::warn!(path = %ballast.path.display(), %fault, "no room for the ballast; new sessions are refused until there is");
             ballast.release();
@@ -48,9 +44,7 @@ impl Ballast {
         if let Err(fault) = private().create(true).truncate(true).open(&self.path) {
             tracing::error!(path = %self.path.display(), %fault, "the ballast could not be released");
         }
-        self.state = State::Released {
-            tried: Instant::now(),
-        };
+        self.state = State::Released { tried: Instant::now() };
     }
 
     /// Takes the space again if it is free by now; at most once a second.

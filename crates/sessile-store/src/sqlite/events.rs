@@ -71,15 +71,9 @@ fn event(row: &Row<'_>) -> Result<StoredEvent> {
         at: moment(row, 1)?,
         name: row.get(2)?,
         reason: row.get(3)?,
-        subject: row
-            .get::<_, Option<String>>(4)?
-            .map(|_| parsed(row, 4))
-            .transpose()?,
+        subject: row.get::<_, Option<String>>(4)?.map(|_| parsed(row, 4)).transpose()?,
         session: session.map(SessionId::from_bytes),
-        client: row
-            .get::<_, Option<String>>(6)?
-            .map(|_| json(row, 6))
-            .transpose()?,
+        client: row.get::<_, Option<String>>(6)?.map(|_| json(row, 6)).transpose()?,
         request: row.get(7)?,
     })
 }

@@ -37,21 +37,16 @@ pub(super) fn fault(error: &Error, outcome: WriteOutcome) -> StoreError {
     match error {
         Error::SqliteFailure(failure, _) => match failure.code {
             ErrorCode::DiskFull => StoreError::Full("SQLite found no space".to_owned()),
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-                StoreError::Corrupt(error.to_string())
-            }
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(error.to_string()),
             ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::ApiMisuse => {
                 StoreError::Internal(error.to_string())
             }
-            _ => StoreError::Unavailable {
-                why: error.to_string(),
-                outcome,
-            },
+            _ => StoreError::Unavailable { why: error.to_string(), outcome },
         },
         // A column that does not read back as what was written there.
-        Error::FromSqlConversionFailure(..)
-        | Error::InvalidColumnType(..)
-        | Error::IntegralValueOutOfRange(..) => StoreError::Corrupt(error.to_string()),
+        Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) => {
+            StoreError::Corrupt(error.to_string())
+        }
         _ => StoreError::Internal(error.to_string()),
     }
 }

@@ -18,20 +18,14 @@ pub(super) fn append(connection: &Connection, item: FeedItem, at: Timestamp) -> 
         FeedItem::AllEnded(reason) => (ALL_ENDED, None, Some(reason)),
         FeedItem::KeysChanged => (KEYS_CHANGED, None, None),
     };
-    connection
-        .prepare_cached("INSERT INTO feed (at, kind, session, reason) VALUES (?, ?, ?, ?)")?
-        .execute(params![
-            millis(at),
-            kind,
-            session.map(|id| *id.as_bytes()),
-            reason.map(Reason::name)
-        ])?;
-    let oldest_kept = connection
-        .last_insert_rowid()
-        .saturating_sub(column(FEED_KEEP_ENTRIES));
-    connection
-        .prepare_cached("DELETE FROM feed WHERE seq <= ?")?
-        .execute([oldest_kept])?;
+    connection.prepare_cached("INSERT INTO feed (at, kind, session, reason) VALUES (?, ?, ?, ?)")?.execute(params![
+        millis(at),
+        kind,
+        session.map(|id| *id.as_bytes()),
+        reason.map(Reason::name)
+    ])?;
+    let oldest_kept = connection.last_insert_rowid().saturating_sub(column(FEED_KEEP_ENTRIES));
+    connection.prepare_cached("DELETE FROM feed WHERE seq <= ?")?.execute([oldest_kept])?;
     Ok(())
 }
 
@@ -42,29 +36,19 @@ pub(super) fn head(connection: &Connection) -> Result<Seq> {
 /// One page, all of one instant: call within a transaction.
 pub(super) fn page(connection: &Connection, after: Seq, limit: u32) -> Result<FeedPage> {
     let (epoch, head) = position(connection)?;
-    let oldest: Option<i64> = connection
-        .prepare_cached("SELECT min(seq) FROM feed")?
-        .query_row([], |row| row.get(0))?;
+    let oldest: Option<i64> =
+        connection.prepare_cached("SELECT min(seq) FROM feed")?.query_row([], |row| row.get(0))?;
     let entries = connection
-        .prepare_cached(
-            "SELECT seq, kind, session, reason FROM feed WHERE seq > ? ORDER BY seq LIMIT ?",
-        )?
+        .prepare_cached("SELECT seq, kind, session, reason FROM feed WHERE seq > ? ORDER BY seq LIMIT ?")?
         .query_map(params![column(after.0), limit], entry)?
         .collect::<Result<_>>()?;
-    Ok(FeedPage {
-        epoch,
-        oldest: oldest.map_or(Seq(head.0.saturating_add(1)), |seq| Seq(count(seq))),
-        head,
-        entries,
-    })
+    Ok(FeedPage { epoch, oldest: oldest.map_or(Seq(head.0.saturating_add(1)), |seq| Seq(count(seq))), head, entries })
 }
 
 /// Whether there are entries past their keeping.
 pub(super) fn has_old(connection: &Connection, now: Timestamp) -> Result<bool> {
     let first = "SELECT 1 FROM (SELECT at FROM feed ORDER BY seq LIMIT 1) WHERE at < ?";
-    connection
-        .prepare_cached(first)?
-        .exists([millis(now.minus(FEED_KEEP_FOR))])
+    connection.prepare_cached(first)?.exists([millis(now.minus(FEED_KEEP_FOR))])
 }
 
 /// Drops the entries before the first that is to be kept.
@@ -90,22 +74,15 @@ fn entry(row: &Row<'_>) -> Result<FeedEntry> {
         ALL_ENDED => FeedItem::AllEnded(reason(row)?),
         KEYS_CHANGED => FeedItem::KeysChanged,
         kind => {
-            return Err(unreadable(
-                1,
-                UnknownEntry(format!("feed entry of kind {kind}")),
-            ));
+            return Err(unreadable(1, UnknownEntry(format!("feed entry of kind {kind}"))));
         }
     };
-    Ok(FeedEntry {
-        seq: Seq(count(row.get(0)?)),
-        item,
-    })
+    Ok(FeedEntry { seq: Seq(count(row.get(0)?)), item })
 }
 
 fn reason(row: &Row<'_>) -> Result<Reason> {
     let name: String = row.get(3)?;
-    Reason::from_name(&name)
-        .ok_or_else(|| unreadable(3, UnknownEntry(format!("feed entry with reason {name:?}"))))
+    Reason::from_name(&name).ok_or_else(|| unreadable(3, UnknownEntry(format!("feed entry with reason {name:?}"))))
 }
 
 // A newer program wrote it. Skipping it could hide a revocation, so it is a fault (N5).

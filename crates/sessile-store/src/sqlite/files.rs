@@ -44,12 +44,7 @@ impl Location {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             Some(_) | None => PathBuf::from("."),
         };
-        Self {
-            directory,
-            lock: beside("-lock"),
-            ballast: beside("-ballast"),
-            database: database.to_owned(),
-        }
+        Self { directory, lock: beside("-lock"), ballast: beside("-ballast"), database: database.to_owned() }
     }
 
     /// The database file.
@@ -78,16 +73,8 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn claim(location: &Location, role: Role) -> Result<Self, StoreError> {
         let at = |path: &Path| file_fault(path);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&location.directory)
-            .map_err(at(&location.directory))?;
-        let lock = private()
-            .create(true)
-            .truncate(false)
-            .open(&location.lock)
-            .map_err(at(&location.lock))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&location.directory).map_err(at(&location.directory))?;
+        let lock = private().create(true).truncate(false).open(&location.lock).map_err(at(&location.lock))?;
         match role {
             Role::Visitor => {}
             Role::Server => {
@@ -97,29 +84,19 @@ impl Files {
                     Err(TryLockError::Error(source)) => return Err(at(&location.lock)(source)),
                 }
                 let note = format!("{:<20}", std::process::id());
-                lock.write_all_at(note.as_bytes(), WITNESS_BYTES)
-                    .map_err(at(&location.lock))?;
+                lock.write_all_at(note.as_bytes(), WITNESS_BYTES).map_err(at(&location.lock))?;
             }
         }
-        Ok(Self {
-            location: location.clone(),
-            lock,
-        })
+        Ok(Self { location: location.clone(), lock })
     }
 
-    /// Whether the database file is there and has anything in it. Makes a missing one, readable by its owner only.
+    /// Makes the database file if it is not there, readable by its owner only; SQLite gives its companions the same
+    /// mode.
     pub(super) fn prepare_database(&self) -> Result<Found, StoreError> {
         let path = &self.location.database;
         match private().create_new(true).open(path) {
             Ok(_) => Ok(Found::Nothing),
-            Err(exists) if exists.kind() == ErrorKind::AlreadyExists => {
-                let length = path.metadata().map_err(file_fault(path))?.len();
-                Ok(if length == 0 {
-                    Found::EmptyFile
-                } else {
-                    Found::Database
-                })
-            }
+            Err(exists) if exists.kind() == ErrorKind::AlreadyExists => Ok(Found::File),
             Err(source) => Err(file_fault(path)(source)),
         }
     }
@@ -135,9 +112,7 @@ impl Files {
         loop {
             match guard.try_lock() {
                 Ok(()) => return Ok(guard),
-                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
-                    sleep(Duration::from_millis(2))
-                }
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(Duration::from_millis(2)),
                 Err(TryLockError::WouldBlock) => {
                     let held = format!("another process keeps {} locked", directory.display());
                     return Err(StoreError::not_done(held));
@@ -152,8 +127,7 @@ impl Files {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
-    EmptyFile,
-    Database,
+    File,
 }
 
 pub(super) fn private() -> OpenOptions {
@@ -164,25 +138,15 @@ pub(super) fn private() -> OpenOptions {
 
 pub(super) fn file_fault(path: &Path) -> impl Fn(std::io::Error) -> StoreError + use<> {
     let path = path.to_owned();
-    move |source| StoreError::File {
-        path: path.clone(),
-        source,
-    }
+    move |source| StoreError::File { path: path.clone(), source }
 }
 
 fn in_use(location: &Location, lock: &File) -> StoreError {
     let mut note = [0; 20];
     let number = match lock.read_exact_at(&mut note, WITNESS_BYTES) {
-        Ok(()) => std::str::from_utf8(&note)
-            .ok()
-            .and_then(|text| text.trim().parse::<u32>().ok()),
+        Ok(()) => std::str::from_utf8(&note).ok().and_then(|text| text.trim().parse::<u32>().ok()),
         Err(_) => None,
     };
-    let holder = number
-        .map(|number| format!(" (process {number})"))
-        .unwrap_or_default();
-    StoreError::InUse {
-        path: location.lock.clone(),
-        holder,
-    }
+    let holder = number.map(|number| format!(" (process {number})")).unwrap_or_default();
+    StoreError::InUse { path: location.lock.clone(), holder }
 }

@@ -20,14 +20,8 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<SealedKey>> {
         .collect()
 }
 
-pub(super) fn add(
-    connection: &Connection,
-    new: &SealedKey,
-    expected_newest: Option<&KeyId>,
-) -> Result<KeyAddition> {
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM signing_keys WHERE id = ?")?
-        .exists([new.id.as_str()])?;
+pub(super) fn add(connection: &Connection, new: &SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition> {
+    let taken = connection.prepare_cached("SELECT 1 FROM signing_keys WHERE id = ?")?.exists([new.id.as_str()])?;
     if taken || newest(connection)?.as_deref() != expected_newest.map(KeyId::as_str) {
         return Ok(KeyAddition::Lost);
     }
@@ -50,31 +44,21 @@ pub(super) fn add(
 
 pub(super) fn revoke(connection: &Connection, id: &KeyId, now: Timestamp) -> Result<KeyRevocation> {
     let changed = connection
-        .prepare_cached(
-            "UPDATE signing_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
-        )?
+        .prepare_cached("UPDATE signing_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")?
         .execute(params![millis(now), id.as_str()])?;
     if changed > 0 {
         feed::append(connection, FeedItem::KeysChanged, now)?;
         return Ok(KeyRevocation::Revoked);
     }
-    let known = connection
-        .prepare_cached("SELECT 1 FROM signing_keys WHERE id = ?")?
-        .exists([id.as_str()])?;
-    Ok(if known {
-        KeyRevocation::AlreadyRevoked
-    } else {
-        KeyRevocation::NoSuchKey
-    })
+    let known = connection.prepare_cached("SELECT 1 FROM signing_keys WHERE id = ?")?.exists([id.as_str()])?;
+    Ok(if known { KeyRevocation::AlreadyRevoked } else { KeyRevocation::NoSuchKey })
 }
 
 pub(super) fn forget(connection: &Connection, ids: &[KeyId], now: Timestamp) -> Result<u32> {
     let mut forgotten = 0;
     for id in ids {
         forgotten += connection
-            .prepare_cached(
-                "DELETE FROM signing_keys WHERE id = ? AND place < (SELECT max(place) FROM signing_keys)",
-            )?
+            .prepare_cached("DELETE FROM signing_keys WHERE id = ? AND place < (SELECT max(place) FROM signing_keys)")?
             .execute([id.as_str()])?;
     }
     if forgotten > 0 {
@@ -95,10 +79,7 @@ fn key(row: &Row<'_>) -> Result<SealedKey> {
     Ok(SealedKey {
         id: parsed(row, 0)?,
         algorithm: Algorithm::from_name(&algorithm).ok_or_else(|| {
-            unreadable(
-                1,
-                KeyRefused("a stored signing key is for an algorithm this program does not know"),
-            )
+            unreadable(1, KeyRefused("a stored signing key is for an algorithm this program does not know"))
         })?,
         created_at: moment(row, 2)?,
         active_from: moment(row, 3)?,

@@ -118,12 +118,7 @@ impl SqliteStore {
         let position = Arc::new(watch::Sender::new(opened.position));
         let readers = Readers::start(&files)?;
         let poller = poller::start(files.clone(), position.clone())?;
-        let writer = Writer::start(
-            files.clone(),
-            opened.connection,
-            options.ballast_bytes,
-            position.clone(),
-        )?;
+        let writer = Writer::start(files.clone(), opened.connection, options.ballast_bytes, position.clone())?;
         Ok(Self {
             writer,
             readers,

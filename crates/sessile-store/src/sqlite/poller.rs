@@ -29,9 +29,7 @@ impl Stop {
 
     fn within(&self, patience: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(stopped, patience, |stopped| !*stopped);
+        let waited = self.changed.wait_timeout_while(stopped, patience, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -55,15 +53,9 @@ pub(super) fn start(
 }
 
 // A fault is not reported from here: whoever reads or writes meets it and says so.
-fn look(
-    files: &Files,
-    watched: &mut Option<(Connection, Option<i64>)>,
-    seen: &watch::Sender<Position>,
-) {
+fn look(files: &Files, watched: &mut Option<(Connection, Option<i64>)>, seen: &watch::Sender<Position>) {
     if watched.is_none() {
-        *watched = connect(files, Use::Read)
-            .ok()
-            .map(|connection| (connection, None));
+        *watched = connect(files, Use::Read).ok().map(|connection| (connection, None));
     }
     let Some((connection, last)) = watched else {
         return;
@@ -75,13 +67,8 @@ fn look(
     }
 }
 
-fn changed_position(
-    connection: &Connection,
-    last: &mut Option<i64>,
-) -> rusqlite::Result<Option<Position>> {
-    let version: i64 = connection
-        .prepare_cached("PRAGMA data_version")?
-        .query_row([], |row| row.get(0))?;
+fn changed_position(connection: &Connection, last: &mut Option<i64>) -> rusqlite::Result<Option<Position>> {
+    let version: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     if *last == Some(version) {
         return Ok(None);
     }

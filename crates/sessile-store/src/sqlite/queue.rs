@@ -37,15 +37,8 @@ impl<T> Queue<T> {
     const CAPACITY: usize = 4096;
 
     pub(super) fn new() -> Self {
-        let lanes = Lanes {
-            first: VecDeque::new(),
-            second: VecDeque::new(),
-            open: true,
-        };
-        Self {
-            lanes: Mutex::new(lanes),
-            ready: Condvar::new(),
-        }
+        let lanes = Lanes { first: VecDeque::new(), second: VecDeque::new(), open: true };
+        Self { lanes: Mutex::new(lanes), ready: Condvar::new() }
     }
 
     pub(super) fn push(&self, lane: Lane, work: T) -> Result<(), Refused> {
@@ -82,10 +75,7 @@ impl<T> Queue<T> {
             if !lanes.open {
                 return None;
             }
-            lanes = self
-                .ready
-                .wait(lanes)
-                .unwrap_or_else(PoisonError::into_inner);
+            lanes = self.ready.wait(lanes).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -40,18 +40,13 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn start(files: &Arc<Files>) -> Result<Self, StoreError> {
-        let mut readers = Self {
-            queue: Arc::new(Queue::new()),
-            threads: Vec::new(),
-        };
+        let mut readers = Self { queue: Arc::new(Queue::new()), threads: Vec::new() };
         for number in 0..THREADS {
             let (files, queue) = (files.clone(), readers.queue.clone());
             let thread = Builder::new()
                 .name(format!("sessile-read-{number}"))
                 .spawn(move || serve(&files, &queue))
-                .map_err(|fault| {
-                    StoreError::Internal(format!("a thread could not be started: {fault}"))
-                });
+                .map_err(|fault| StoreError::Internal(format!("a thread could not be started: {fault}")));
             match thread {
                 Ok(thread) => readers.threads.push(thread),
                 Err(fault) => {

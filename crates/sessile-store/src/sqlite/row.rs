@@ -60,13 +60,9 @@ pub(super) fn optional_moment(row: &Row<'_>, index: usize) -> Result<Option<Time
     Ok(millis.map(|millis| Timestamp::from_millis(count(millis))))
 }
 
-pub(super) fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(
-    row: &Row<'_>,
-    index: usize,
-) -> Result<T> {
+pub(super) fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(row: &Row<'_>, index: usize) -> Result<T> {
     let text: String = row.get(index)?;
-    text.parse()
-        .map_err(|fault: T::Err| unreadable(index, fault))
+    text.parse().map_err(|fault: T::Err| unreadable(index, fault))
 }
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> Result<T> {

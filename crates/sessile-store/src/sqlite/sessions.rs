@@ -19,27 +19,17 @@ const NOT_OVER: &str = "absolute_end > :now AND :now - last_seen_at < idle";
 const OVER: &str = "(absolute_end <= :now OR :now - last_seen_at >= idle)";
 
 pub(super) fn insert(connection: &Connection, new: &SealedSession, cap: u32) -> Result<Insertion> {
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM sessions WHERE id = ?")?
-        .exists([new.id.as_bytes()])?;
+    let taken = connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?")?.exists([new.id.as_bytes()])?;
     if taken {
         return Ok(Insertion::IdTaken);
     }
     connection
-        .prepare_cached(&format!(
-            "DELETE FROM sessions WHERE subject = :subject AND {OVER}"
-        ))?
-        .execute(
-            named_params! { ":subject": new.subject.as_str(), ":now": millis(new.created_at) },
-        )?;
+        .prepare_cached(&format!("DELETE FROM sessions WHERE subject = :subject AND {OVER}"))?
+        .execute(named_params! { ":subject": new.subject.as_str(), ":now": millis(new.created_at) })?;
     let evicted = oldest_beyond(connection, &new.subject, cap.max(1) - 1)?;
     for id in &evicted {
         delete(connection, *id)?;
-        feed::append(
-            connection,
-            FeedItem::Ended(*id, Reason::Evicted),
-            new.created_at,
-        )?;
+        feed::append(connection, FeedItem::Ended(*id, Reason::Evicted), new.created_at)?;
     }
     connection
         .prepare_cached(&format!(
@@ -66,11 +56,10 @@ pub(super) fn insert(connection: &Connection, new: &SealedSession, cap: u32) -> 
 }
 
 fn oldest_beyond(connection: &Connection, subject: &Subject, room: u32) -> Result<Vec<SessionId>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id FROM sessions WHERE subject = ? ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?")?;
-    let mut ids: Vec<SessionId> = statement
-        .query_map(params![subject.as_str(), room], id)?
-        .collect::<Result<_>>()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM sessions WHERE subject = ? ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
+    )?;
+    let mut ids: Vec<SessionId> = statement.query_map(params![subject.as_str(), room], id)?.collect::<Result<_>>()?;
     ids.reverse();
     Ok(ids)
 }
@@ -144,23 +133,14 @@ pub(super) fn confirm(
     })
 }
 
-pub(super) fn revoke(
-    connection: &Connection,
-    scope: &Scope,
-    reason: Reason,
-    now: Timestamp,
-) -> Result<Revoked> {
+pub(super) fn revoke(connection: &Connection, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked> {
     let ended = match scope {
-        Scope::Session(session) => ids(
-            connection,
-            "SELECT id FROM sessions WHERE id = ?",
-            params![session.as_bytes()],
-        )?,
-        Scope::Subject(subject) => ids(
-            connection,
-            "SELECT id FROM sessions WHERE subject = ? ORDER BY id",
-            params![subject.as_str()],
-        )?,
+        Scope::Session(session) => {
+            ids(connection, "SELECT id FROM sessions WHERE id = ?", params![session.as_bytes()])?
+        }
+        Scope::Subject(subject) => {
+            ids(connection, "SELECT id FROM sessions WHERE subject = ? ORDER BY id", params![subject.as_str()])?
+        }
         Scope::SubjectExcept(subject, kept) => ids(
             connection,
             "SELECT id FROM sessions WHERE subject = ? AND id <> ? ORDER BY id",
@@ -180,10 +160,7 @@ pub(super) fn revoke(
             }
         }
     }
-    Ok(Revoked {
-        ended,
-        seq: feed::head(connection)?,
-    })
+    Ok(Revoked { ended, seq: feed::head(connection)? })
 }
 
 pub(super) fn list(
@@ -202,9 +179,7 @@ pub(super) fn list(
             .query_map(params![subject.as_str(), after, limit], session)?
             .collect(),
         None => connection
-            .prepare_cached(&format!(
-                "SELECT {SESSION} FROM sessions WHERE id > ? ORDER BY id LIMIT ?"
-            ))?
+            .prepare_cached(&format!("SELECT {SESSION} FROM sessions WHERE id > ? ORDER BY id LIMIT ?"))?
             .query_map(params![after, limit], session)?
             .collect(),
     }
@@ -214,22 +189,13 @@ pub(super) fn list(
 pub(super) fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<SessionId>> {
     let bucket = millis(now) / BUCKET_MILLIS;
     connection
-        .prepare_cached(&format!(
-            "SELECT id FROM sessions WHERE over_bucket <= :bucket AND {OVER} LIMIT :limit"
-        ))?
-        .query_map(
-            named_params! { ":bucket": bucket, ":now": millis(now), ":limit": limit },
-            id,
-        )?
+        .prepare_cached(&format!("SELECT id FROM sessions WHERE over_bucket <= :bucket AND {OVER} LIMIT :limit"))?
+        .query_map(named_params! { ":bucket": bucket, ":now": millis(now), ":limit": limit }, id)?
         .collect()
 }
 
 /// Drops those of `candidates` that are still over: one may have been renewed since it was looked up.
-pub(super) fn sweep(
-    connection: &Connection,
-    candidates: &[SessionId],
-    now: Timestamp,
-) -> Result<u32> {
+pub(super) fn sweep(connection: &Connection, candidates: &[SessionId], now: Timestamp) -> Result<u32> {
     let mut dropped = 0;
     for id in candidates {
         dropped += connection
@@ -241,26 +207,15 @@ pub(super) fn sweep(
 }
 
 pub(super) fn total(connection: &Connection) -> Result<u64> {
-    connection
-        .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
-        .map(count)
+    connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).map(count)
 }
 
 fn delete(connection: &Connection, id: SessionId) -> Result<usize> {
-    connection
-        .prepare_cached("DELETE FROM sessions WHERE id = ?")?
-        .execute([id.as_bytes()])
+    connection.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([id.as_bytes()])
 }
 
-fn ids(
-    connection: &Connection,
-    sql: &str,
-    params: &[&dyn rusqlite::ToSql],
-) -> Result<Vec<SessionId>> {
-    connection
-        .prepare_cached(sql)?
-        .query_map(params, id)?
-        .collect()
+fn ids(connection: &Connection, sql: &str, params: &[&dyn rusqlite::ToSql]) -> Result<Vec<SessionId>> {
+    connection.prepare_cached(sql)?.query_map(params, id)?.collect()
 }
 
 fn id(row: &rusqlite::Row<'_>) -> Result<SessionId> {

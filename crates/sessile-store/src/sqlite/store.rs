@@ -18,14 +18,12 @@ use super::reader::Health;
 use super::writer::{Need, Write};
 use super::{SqliteStore, accounts, events, feed, keys, sessions, throttles};
 use crate::contract::{
-    AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability,
-    EventQuery, Events, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome,
-    Sessions, Throttles,
+    AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events, Feed,
+    Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles,
 };
 use crate::error::{StoreError, WriteOutcome};
 use crate::record::{
-    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent,
-    ThrottleKey,
+    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey,
 };
 
 impl SqliteStore {
@@ -36,19 +34,11 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let patience = self.options.write_deadline;
         let (reply, answer) = oneshot::channel();
-        let job = Write {
-            need,
-            deadline: Instant::now() + patience,
-            work,
-            outcome: None,
-            reply,
-        };
+        let job = Write { need, deadline: Instant::now() + patience, work, outcome: None, reply };
         self.writer.push(Box::new(job)).map_err(refusal)?;
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::Internal(
-                "the thread that writes has stopped; restart".to_owned(),
-            )),
+            Ok(Err(_)) => Err(StoreError::Internal("the thread that writes has stopped; restart".to_owned())),
             Err(_) => Err(StoreError::Unavailable {
                 why: format!("no answer to a write within {patience:?}"),
                 outcome: WriteOutcome::Unknown,
@@ -68,10 +58,7 @@ impl SqliteStore {
             }
             let (answer, health) = match connection.map(work) {
                 Ok(Ok(found)) => (Ok(found), Health::Sound),
-                Ok(Err(error)) => (
-                    Err(super::fault::fault(&error, WriteOutcome::NotDone)),
-                    Health::after(&error),
-                ),
+                Ok(Err(error)) => (Err(super::fault::fault(&error, WriteOutcome::NotDone)), Health::after(&error)),
                 Err(fault) => (Err(fault), Health::Broken),
             };
             // The caller may have stopped waiting.
@@ -81,12 +68,8 @@ impl SqliteStore {
         self.readers.push(Box::new(read)).map_err(refusal)?;
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::Internal(
-                "a thread that reads has stopped; restart".to_owned(),
-            )),
-            Err(_) => Err(StoreError::not_done(format!(
-                "no answer to a read within {patience:?}"
-            ))),
+            Ok(Err(_)) => Err(StoreError::Internal("a thread that reads has stopped; restart".to_owned())),
+            Err(_) => Err(StoreError::not_done(format!("no answer to a read within {patience:?}"))),
         }
     }
 }
@@ -111,11 +94,7 @@ impl Backend for SqliteStore {
     async fn master_witness(&self, witness: SealedBlob) -> Result<SealedBlob, StoreError> {
         let kept = |connection: &Connection| {
             connection
-                .query_row(
-                    "SELECT witness FROM store WHERE witness IS NOT NULL",
-                    [],
-                    |row| row.get(0),
-                )
+                .query_row("SELECT witness FROM store WHERE witness IS NOT NULL", [], |row| row.get(0))
                 .optional()
                 .map(|found| found.map(SealedBlob::from_bytes))
         };
@@ -123,10 +102,7 @@ impl Backend for SqliteStore {
             return Ok(found);
         }
         let keep = move |connection: &Connection| {
-            connection.execute(
-                "UPDATE store SET witness = ? WHERE witness IS NULL",
-                [witness.as_bytes()],
-            )?;
+            connection.execute("UPDATE store SET witness = ? WHERE witness IS NULL", [witness.as_bytes()])?;
             kept(connection)
         };
         let missing = || StoreError::Corrupt("the table `store` has lost its row".to_owned());
@@ -137,60 +113,29 @@ impl Backend for SqliteStore {
 #[async_trait]
 impl Sessions for SqliteStore {
     async fn insert(&self, session: SealedSession, cap: u32) -> Result<Insertion, StoreError> {
-        self.write(Need::Room, move |connection| {
-            sessions::insert(connection, &session, cap)
-        })
-        .await
+        self.write(Need::Room, move |connection| sessions::insert(connection, &session, cap)).await
     }
 
     async fn load(&self, id: SessionId) -> Result<Option<SealedSession>, StoreError> {
-        self.read(move |connection| sessions::load(connection, id))
-            .await
+        self.read(move |connection| sessions::load(connection, id)).await
     }
 
-    async fn rotate(
-        &self,
-        id: SessionId,
-        expected: Generation,
-        now: Timestamp,
-    ) -> Result<RotateOutcome, StoreError> {
-        self.write(Need::Reserve, move |connection| {
-            sessions::rotate(connection, id, expected, now)
-        })
-        .await
+    async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError> {
+        self.write(Need::Reserve, move |connection| sessions::rotate(connection, id, expected, now)).await
     }
 
-    async fn confirm(
-        &self,
-        id: SessionId,
-        generation: Generation,
-        now: Timestamp,
-    ) -> Result<Confirmation, StoreError> {
-        match self
-            .read(move |connection| sessions::confirmed_already(connection, id, generation, now))
-            .await?
-        {
+    async fn confirm(&self, id: SessionId, generation: Generation, now: Timestamp) -> Result<Confirmation, StoreError> {
+        match self.read(move |connection| sessions::confirmed_already(connection, id, generation, now)).await? {
             Some(confirmation) => Ok(confirmation),
             None => {
-                self.write(Need::Reserve, move |connection| {
-                    sessions::confirm(connection, id, generation, now)
-                })
-                .await
+                self.write(Need::Reserve, move |connection| sessions::confirm(connection, id, generation, now)).await
             }
         }
     }
 
-    async fn revoke(
-        &self,
-        scope: &Scope,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<Revoked, StoreError> {
+    async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError> {
         let scope = scope.clone();
-        self.write(Need::Reserve, move |connection| {
-            sessions::revoke(connection, &scope, reason, now)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| sessions::revoke(connection, &scope, reason, now)).await
     }
 
     async fn list(
@@ -200,25 +145,18 @@ impl Sessions for SqliteStore {
         limit: u32,
     ) -> Result<Vec<SealedSession>, StoreError> {
         let subject = subject.cloned();
-        self.read(move |connection| sessions::list(connection, subject.as_ref(), after, limit))
-            .await
+        self.read(move |connection| sessions::list(connection, subject.as_ref(), after, limit)).await
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let look = move |connection: &Connection| {
-            Ok((
-                sessions::over(connection, now, limit)?,
-                feed::has_old(connection, now)?,
-            ))
+            Ok((sessions::over(connection, now, limit)?, feed::has_old(connection, now)?))
         };
         let (over, feed_has_old) = self.read(look).await?;
         if over.is_empty() && !feed_has_old {
             return Ok(0);
         }
-        self.write(Need::Reserve, move |connection| {
-            sessions::sweep(connection, &over, now)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| sessions::sweep(connection, &over, now)).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
@@ -243,19 +181,12 @@ impl Feed for SqliteStore {
     }
 
     async fn continuity(&self) -> Result<Continuity, StoreError> {
-        let lost = self
-            .lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(lost.map_or(Continuity::Unbroken, |what| Continuity::Lost { what }))
     }
 
     async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
-        self.write(Need::Reserve, move |connection| {
-            feed::restart(connection, reason, now)
-        })
-        .await?;
+        self.write(Need::Reserve, move |connection| feed::restart(connection, reason, now)).await?;
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
@@ -267,48 +198,31 @@ impl Keys for SqliteStore {
         self.read(keys::load).await
     }
 
-    async fn add_key(
-        &self,
-        key: SealedKey,
-        expected_newest: Option<&KeyId>,
-    ) -> Result<KeyAddition, StoreError> {
+    async fn add_key(&self, key: SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError> {
         let newest = expected_newest.cloned();
-        self.write(Need::Reserve, move |connection| {
-            keys::add(connection, &key, newest.as_ref())
-        })
-        .await
+        self.write(Need::Reserve, move |connection| keys::add(connection, &key, newest.as_ref())).await
     }
 
     async fn revoke_key(&self, id: &KeyId, now: Timestamp) -> Result<KeyRevocation, StoreError> {
         let id = id.clone();
-        self.write(Need::Reserve, move |connection| {
-            keys::revoke(connection, &id, now)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| keys::revoke(connection, &id, now)).await
     }
 
     async fn forget_keys(&self, ids: &[KeyId], now: Timestamp) -> Result<u32, StoreError> {
         let ids = ids.to_vec();
-        self.write(Need::Reserve, move |connection| {
-            keys::forget(connection, &ids, now)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| keys::forget(connection, &ids, now)).await
     }
 }
 
 #[async_trait]
 impl Accounts for SqliteStore {
     async fn create_account(&self, account: SealedAccount) -> Result<AccountCreation, StoreError> {
-        self.write(Need::Room, move |connection| {
-            accounts::create(connection, &account)
-        })
-        .await
+        self.write(Need::Room, move |connection| accounts::create(connection, &account)).await
     }
 
     async fn find_account(&self, name: &AccountName) -> Result<Option<SealedAccount>, StoreError> {
         let name = name.clone();
-        self.read(move |connection| accounts::find(connection, &name))
-            .await
+        self.read(move |connection| accounts::find(connection, &name)).await
     }
 
     async fn set_password(
@@ -318,68 +232,39 @@ impl Accounts for SqliteStore {
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
         let name = name.clone();
-        self.write(Need::Reserve, move |connection| {
-            accounts::set_password(connection, &name, &sealed, now)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| accounts::set_password(connection, &name, &sealed, now)).await
     }
 
-    async fn set_disabled(
-        &self,
-        name: &AccountName,
-        since: Option<Timestamp>,
-    ) -> Result<AccountChange, StoreError> {
+    async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError> {
         let name = name.clone();
-        self.write(Need::Reserve, move |connection| {
-            accounts::set_disabled(connection, &name, since)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| accounts::set_disabled(connection, &name, since)).await
     }
 
-    async fn list_accounts(
-        &self,
-        after: Option<&AccountName>,
-        limit: u32,
-    ) -> Result<Vec<SealedAccount>, StoreError> {
+    async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<SealedAccount>, StoreError> {
         let after = after.cloned();
-        self.read(move |connection| accounts::list(connection, after.as_ref(), limit))
-            .await
+        self.read(move |connection| accounts::list(connection, after.as_ref(), limit)).await
     }
 }
 
 #[async_trait]
 impl Throttles for SqliteStore {
-    async fn note_failure(
-        &self,
-        key: &ThrottleKey,
-        now: Timestamp,
-    ) -> Result<FailureCount, StoreError> {
+    async fn note_failure(&self, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount, StoreError> {
         let key = *key;
-        self.write(Need::Room, move |connection| {
-            throttles::note(connection, &key, now)
-        })
-        .await
+        self.write(Need::Room, move |connection| throttles::note(connection, &key, now)).await
     }
 
     async fn failures(&self, key: &ThrottleKey) -> Result<FailureCount, StoreError> {
         let key = *key;
-        self.read(move |connection| throttles::read(connection, &key))
-            .await
+        self.read(move |connection| throttles::read(connection, &key)).await
     }
 
     async fn clear_failures(&self, key: &ThrottleKey) -> Result<(), StoreError> {
         let key = *key;
-        self.write(Need::Reserve, move |connection| {
-            throttles::clear(connection, &key)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| throttles::clear(connection, &key)).await
     }
 
     async fn sweep_failures(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
-        self.write(Need::Reserve, move |connection| {
-            throttles::sweep(connection, before, keep)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| throttles::sweep(connection, before, keep)).await
     }
 }
 
@@ -387,22 +272,15 @@ impl Throttles for SqliteStore {
 impl Events for SqliteStore {
     async fn append_events(&self, events: &[Event]) -> Result<(), StoreError> {
         let events = events.to_vec();
-        self.write(Need::Room, move |connection| {
-            events::append(connection, &events)
-        })
-        .await
+        self.write(Need::Room, move |connection| events::append(connection, &events)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
         let query = query.clone();
-        self.read(move |connection| events::read(connection, &query))
-            .await
+        self.read(move |connection| events::read(connection, &query)).await
     }
 
     async fn sweep_events(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
-        self.write(Need::Reserve, move |connection| {
-            events::sweep(connection, before, keep)
-        })
-        .await
+        self.write(Need::Reserve, move |connection| events::sweep(connection, before, keep)).await
     }
 }

@@ -8,11 +8,7 @@ use crate::record::{FailureCount, ThrottleKey};
 
 // A counter is nothing but a number of failures: adding to one that is not there and to one that is are the same
 // step, so this is the one statement here that may do either.
-pub(super) fn note(
-    connection: &Connection,
-    key: &ThrottleKey,
-    now: Timestamp,
-) -> Result<FailureCount> {
+pub(super) fn note(connection: &Connection, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount> {
     connection
         .prepare_cached(
             "INSERT INTO failures (key, count, first_at, last_at) VALUES (?1, 1, ?2, ?2)
@@ -32,9 +28,7 @@ pub(super) fn read(connection: &Connection, key: &ThrottleKey) -> Result<Failure
 }
 
 pub(super) fn clear(connection: &Connection, key: &ThrottleKey) -> Result<()> {
-    connection
-        .prepare_cached("DELETE FROM failures WHERE key = ?")?
-        .execute([key.as_bytes()])?;
+    connection.prepare_cached("DELETE FROM failures WHERE key = ?")?.execute([key.as_bytes()])?;
     Ok(())
 }
 

@@ -15,6 +15,9 @@ use super::Position;
 /// Its size; what follows in the file is a note for people.
 pub(super) const WITNESS_BYTES: u64 = 32;
 
+// Further than any feed will come.
+const CONDEMNED: Seq = Seq(u64::MAX);
+
 /// What the lock file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Witness {
@@ -40,10 +43,14 @@ pub(super) fn read(lock: &File) -> Result<Witness> {
 pub(super) fn write(lock: &File, position: Position) -> Result<()> {
     match read(lock)? {
         Witness::At((epoch, head)) if epoch == position.0 && head >= position.1 => Ok(()),
-        Witness::At(_) | Witness::None | Witness::Unreadable => {
-            lock.write_all_at(&encode(position), 0)
-        }
+        Witness::At(_) | Witness::None | Witness::Unreadable => lock.write_all_at(&encode(position), 0),
     }
+}
+
+/// Notes that the history of `epoch` has lost something: whatever is appended to it from here on, it stays found
+/// out, at each start, until a new history begins.
+pub(super) fn condemn(lock: &File, epoch: Epoch) -> Result<()> {
+    lock.write_all_at(&encode((epoch, CONDEMNED)), 0)
 }
 
 /// Compares what was acknowledged with what the database holds; says what is missing.
@@ -53,14 +60,15 @@ pub(super) fn compare(witness: Witness, database: Position) -> Option<String> {
         Witness::At((seen, _)) if seen != epoch => {
             Some("the database belongs to another history than its witness".to_owned())
         }
+        Witness::At((_, CONDEMNED)) => {
+            Some("a loss was noticed at an earlier start, and no new history has begun since".to_owned())
+        }
         Witness::At((_, acknowledged)) if acknowledged > head => Some(format!(
             "the database ends at feed entry {}, but entry {} was acknowledged: it is an older copy, or its log was lost",
             head.0, acknowledged.0
         )),
         Witness::At(_) => None,
-        Witness::None => Some(
-            "the database has no witness beside it: it was copied here from elsewhere".to_owned(),
-        ),
+        Witness::None => Some("the database has no witness beside it: it was copied here from elsewhere".to_owned()),
         Witness::Unreadable => Some("the witness beside the database is not readable".to_owned()),
     }
 }
@@ -90,7 +98,5 @@ fn decode(bytes: &[u8; WITNESS_BYTES as usize]) -> Witness {
 
 // FNV-1a, against accidents alone: whoever can write this file can also delete it.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -65,9 +65,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Write<T,
     fn answer(self: Box<Self>, verdict: Result<(), StoreError>) {
         let Self { outcome, reply, .. } = *self;
         let answer = verdict.and_then(|()| {
-            outcome.ok_or_else(|| {
-                StoreError::Internal("a write was committed without having run".to_owned())
-            })
+            outcome.ok_or_else(|| StoreError::Internal("a write was committed without having run".to_owned()))
         });
         // The caller may have stopped waiting.
         let _ = reply.send(answer);
@@ -96,23 +94,13 @@ impl Writer {
                 let _attendance = work.attended();
                 let ballast = Ballast::new(files.location.ballast().to_owned(), ballast_bytes);
                 let connection = Ok(connection);
-                let mut desk = Desk {
-                    files,
-                    connection,
-                    ballast,
-                    seen,
-                };
+                let mut desk = Desk { files, connection, ballast, seen };
                 while let Some(jobs) = work.take(GROUP) {
                     desk.serve(jobs);
                 }
             })
-            .map_err(|fault| {
-                StoreError::Internal(format!("a thread could not be started: {fault}"))
-            })?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-        })
+            .map_err(|fault| StoreError::Internal(format!("a thread could not be started: {fault}")))?;
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Refused> {
@@ -156,9 +144,7 @@ impl Desk {
         // Nobody waits for these any more. What ends or renews a session is done all the same: its client may be
         // gone because it closed the page it signed out on.
         let late = jobs.extract_if(.., |job| job.need() == Need::Room && job.is_late());
-        answer_all(late.collect(), || {
-            StoreError::not_done("the write waited too long")
-        });
+        answer_all(late.collect(), || StoreError::not_done("the write waited too long"));
         self.ballast.restore();
         if !self.ballast.is_released() {
             jobs = match self.commit(jobs) {
@@ -168,6 +154,7 @@ impl Desk {
         }
         let refused = jobs.extract_if(.., |job| job.need() == Need::Room);
         answer_all(refused.collect(), || self.full());
+        self.shrink_log();
         while !jobs.is_empty() {
             let rest = jobs.split_off(jobs.len().min(SMALL_GROUP));
             if let Err(unserved) = self.commit(jobs) {
@@ -210,10 +197,7 @@ impl Desk {
                 Class::Broken => {
                     tracing::error!(fault = %group.fault, "the database connection failed; it is opened again after a check");
                     answer_all(jobs, || again(&group.fault));
-                    self.connection = Err(Down {
-                        why: group.fault,
-                        retry_at: Instant::now(),
-                    });
+                    self.connection = Err(Down { why: group.fault, retry_at: Instant::now() });
                     Ok(())
                 }
             },
@@ -224,10 +208,8 @@ impl Desk {
         if let Err(down) = &self.connection
             && Instant::now() >= down.retry_at
         {
-            self.connection = reopen(&self.files).map_err(|why| Down {
-                why,
-                retry_at: Instant::now() + BETWEEN_REOPENINGS,
-            });
+            self.connection =
+                reopen(&self.files).map_err(|why| Down { why, retry_at: Instant::now() + BETWEEN_REOPENINGS });
         }
     }
 
@@ -253,10 +235,7 @@ fn answer_all(jobs: Jobs, fault: impl Fn() -> StoreError) {
 // The same fault for each member of a group.
 fn again(fault: &StoreError) -> StoreError {
     match fault {
-        StoreError::Unavailable { why, outcome } => StoreError::Unavailable {
-            why: why.clone(),
-            outcome: *outcome,
-        },
+        StoreError::Unavailable { why, outcome } => StoreError::Unavailable { why: why.clone(), outcome: *outcome },
         StoreError::Full(what) => StoreError::Full(what.clone()),
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
         other => StoreError::not_done(other.to_string()),

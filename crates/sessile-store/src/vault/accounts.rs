@@ -25,47 +25,24 @@ pub struct Account {
 
 impl Vault {
     /// Adds an account with the hash of its password.
-    pub async fn create_account(
-        &self,
-        account: Account,
-        hash: &SecretText,
-    ) -> Result<AccountCreation, StoreError> {
+    pub async fn create_account(&self, account: Account, hash: &SecretText) -> Result<AccountCreation, StoreError> {
         let sealed = self.seal_password(&account.name, &account.subject, hash)?;
-        let Account {
-            name,
-            subject,
-            created_at,
-            password_set_at,
-            disabled_at,
-        } = account;
+        let Account { name, subject, created_at, password_set_at, disabled_at } = account;
         self.counters.note(Op::CreateAccount);
-        let record = SealedAccount {
-            name,
-            subject,
-            created_at,
-            password_set_at,
-            disabled_at,
-            sealed,
-        };
+        let record = SealedAccount { name, subject, created_at, password_set_at, disabled_at, sealed };
         self.backend.create_account(record).await
     }
 
     /// The account of this name and the hash of its password.
-    pub async fn find_account(
-        &self,
-        name: &AccountName,
-    ) -> Result<Option<(Account, SecretText)>, StoreError> {
+    pub async fn find_account(&self, name: &AccountName) -> Result<Option<(Account, SecretText)>, StoreError> {
         self.counters.note(Op::FindAccount);
         let Some(record) = self.backend.find_account(name).await? else {
             return Ok(None);
         };
         let context = context(&record.name, &record.subject);
-        let hash = self
-            .sealer
-            .open(Purpose::Password, &context, &record.sealed)?;
-        let hash = std::str::from_utf8(hash.expose()).map_err(|_| {
-            StoreError::Corrupt(format!("the password hash of account {name} is not text"))
-        })?;
+        let hash = self.sealer.open(Purpose::Password, &context, &record.sealed)?;
+        let hash = std::str::from_utf8(hash.expose())
+            .map_err(|_| StoreError::Corrupt(format!("the password hash of account {name} is not text")))?;
         let hash = SecretText::new(hash.to_owned());
         Ok(Some((account(record), hash)))
     }
@@ -93,19 +70,9 @@ impl Vault {
     }
 
     /// Accounts in order of name after `after`, at most `limit`.
-    pub async fn list_accounts(
-        &self,
-        after: Option<&AccountName>,
-        limit: u32,
-    ) -> Result<Vec<Account>, StoreError> {
+    pub async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<Account>, StoreError> {
         self.counters.note(Op::ListAccounts);
-        Ok(self
-            .backend
-            .list_accounts(after, limit)
-            .await?
-            .into_iter()
-            .map(account)
-            .collect())
+        Ok(self.backend.list_accounts(after, limit).await?.into_iter().map(account).collect())
     }
 
     fn seal_password(
@@ -114,11 +81,7 @@ impl Vault {
         subject: &Subject,
         hash: &SecretText,
     ) -> Result<SealedBlob, StoreError> {
-        self.sealer.seal(
-            Purpose::Password,
-            &context(name, subject),
-            hash.expose().as_bytes(),
-        )
+        self.sealer.seal(Purpose::Password, &context(name, subject), hash.expose().as_bytes())
     }
 }
 

@@ -13,20 +13,11 @@ impl Vault {
     /// All signing keys, in the order they were added.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.counters.note(Op::LoadKeys);
-        self.backend
-            .load_keys()
-            .await?
-            .into_iter()
-            .map(|sealed| self.open_key(sealed))
-            .collect()
+        self.backend.load_keys().await?.into_iter().map(|sealed| self.open_key(sealed)).collect()
     }
 
     /// Adds a key if the newest is still `expected_newest`; see [`Keys::add_key`](crate::Keys::add_key).
-    pub async fn add_key(
-        &self,
-        key: &KeyRecord,
-        expected_newest: Option<&KeyId>,
-    ) -> Result<KeyAddition, StoreError> {
+    pub async fn add_key(&self, key: &KeyRecord, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError> {
         let mut record = SealedKey {
             id: key.id.clone(),
             algorithm: key.algorithm,
@@ -35,20 +26,14 @@ impl Vault {
             revoked_at: key.revoked_at,
             sealed: SealedBlob::from_bytes(Vec::new()),
         };
-        record.sealed = with_context(&record, |context| {
-            self.sealer
-                .seal(Purpose::SigningKey, context, key.private.expose())
-        })?;
+        record.sealed =
+            with_context(&record, |context| self.sealer.seal(Purpose::SigningKey, context, key.private.expose()))?;
         self.counters.note(Op::AddKey);
         self.backend.add_key(record, expected_newest).await
     }
 
     /// Revokes a key as of `now`.
-    pub async fn revoke_key(
-        &self,
-        id: &KeyId,
-        now: Timestamp,
-    ) -> Result<KeyRevocation, StoreError> {
+    pub async fn revoke_key(&self, id: &KeyId, now: Timestamp) -> Result<KeyRevocation, StoreError> {
         self.counters.note(Op::RevokeKey);
         self.backend.revoke_key(id, now).await
     }
@@ -60,10 +45,7 @@ impl Vault {
     }
 
     fn open_key(&self, record: SealedKey) -> Result<KeyRecord, StoreError> {
-        let private = with_context(&record, |context| {
-            self.sealer
-                .open(Purpose::SigningKey, context, &record.sealed)
-        })?;
+        let private = with_context(&record, |context| self.sealer.open(Purpose::SigningKey, context, &record.sealed))?;
         Ok(KeyRecord {
             id: record.id,
             algorithm: record.algorithm,

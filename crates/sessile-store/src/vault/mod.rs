@@ -49,9 +49,7 @@ impl Vault {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let sealer = Sealer::new(master, crypto.clone(), entropy);
-        let witness = backend
-            .master_witness(sealer.seal(Purpose::Witness, &[], b"sessile")?)
-            .await?;
+        let witness = backend.master_witness(sealer.seal(Purpose::Witness, &[], b"sessile")?).await?;
         sealer.open(Purpose::Witness, &[], &witness)?;
         let lost = match backend.continuity().await? {
             Continuity::Unbroken => None,
@@ -60,13 +58,7 @@ impl Vault {
                 Some(what)
             }
         };
-        Ok(Self {
-            backend,
-            sealer,
-            crypto,
-            counters: Counters::default(),
-            lost,
-        })
+        Ok(Self { backend, sealer, crypto, counters: Counters::default(), lost })
     }
 
     /// What was noticed when the store was opened, if it had lost writes and every session was ended for it.
@@ -115,19 +107,14 @@ impl Vault {
     /// Makes a position in a listing into text that a client can hold but neither read nor make up (K2).
     /// `listing` names the listing and whose it is, so that a cursor is good nowhere else.
     pub fn seal_cursor(&self, listing: &str, position: &[u8]) -> Result<String, StoreError> {
-        let sealed = self
-            .sealer
-            .seal(Purpose::Cursor, &[listing.as_bytes()], position)?;
+        let sealed = self.sealer.seal(Purpose::Cursor, &[listing.as_bytes()], position)?;
         Ok(base64url(sealed.as_bytes()))
     }
 
     /// Reads a cursor back; `None` if it is not one of ours for this listing.
     pub fn open_cursor(&self, listing: &str, cursor: &str) -> Option<Vec<u8>> {
         let blob = SealedBlob::from_bytes(from_base64url(cursor)?);
-        let position = self
-            .sealer
-            .open(Purpose::Cursor, &[listing.as_bytes()], &blob)
-            .ok()?;
+        let position = self.sealer.open(Purpose::Cursor, &[listing.as_bytes()], &blob).ok()?;
         Some(position.expose().to_vec())
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions through the vault.
 
 use sessile_core::revocation::{Reason, Scope};
-use sessile_core::rotation::{Generation, SessionKey, SessionToken, Stored};
+use sessile_core::rotation::{Generation, RotationState, SessionKey, SessionToken, Stored};
 use sessile_core::session::{Facts, NewSession, Session};
 use sessile_core::{Secret, SessionId, Subject, Timestamp};
 use std::time::Duration;
@@ -77,14 +77,8 @@ impl Vault {
         self.counters.note(Op::Insert);
         Ok(match self.backend.insert(sealed, cap).await? {
             Insertion::Inserted { evicted } => {
-                let token = new
-                    .key
-                    .token(&*self.crypto, session.id, session.rotation.generation);
-                InsertOutcome::Inserted {
-                    token: Stored::after_acknowledged_write(token),
-                    session,
-                    evicted,
-                }
+                let token = new.key.token(&*self.crypto, session.id, session.rotation.generation);
+                InsertOutcome::Inserted { token: Stored::after_acknowledged_write(token), session, evicted }
             }
             Insertion::IdTaken => InsertOutcome::IdTaken,
         })
@@ -93,11 +87,7 @@ impl Vault {
     /// The record of a session.
     pub async fn load(&self, id: SessionId) -> Result<Option<Kept>, StoreError> {
         self.counters.note(Op::Load);
-        self.backend
-            .load(id)
-            .await?
-            .map(|sealed| self.open_session(sealed))
-            .transpose()
+        self.backend.load(id).await?.map(|sealed| self.open_session(sealed)).transpose()
     }
 
     /// Whether `token` is genuine: derived from this session's key, for this session.
@@ -109,36 +99,21 @@ impl Vault {
     pub async fn rotate(&self, kept: &Kept, now: Timestamp) -> Result<Rotation, StoreError> {
         self.counters.note(Op::Rotate);
         let before = &kept.session;
-        Ok(
-            match self
-                .backend
-                .rotate(before.id, before.rotation.generation, now)
-                .await?
-            {
-                RotateOutcome::Rotated(sealed) => {
-                    let Kept { session, key } = self.open_session(sealed)?;
-                    let token = key.token(&*self.crypto, session.id, session.rotation.generation);
-                    Rotation::Rotated {
-                        session,
-                        token: Stored::after_acknowledged_write(token),
-                    }
-                }
-                RotateOutcome::Superseded(sealed) => {
-                    Rotation::Superseded(self.open_session(sealed)?)
-                }
-                RotateOutcome::Gone => Rotation::Gone,
-            },
-        )
+        Ok(match self.backend.rotate(before.id, before.rotation.generation, now).await? {
+            RotateOutcome::Rotated(sealed) => {
+                let Kept { session, key } = self.open_session(sealed)?;
+                let token = key.token(&*self.crypto, session.id, session.rotation.generation);
+                Rotation::Rotated { session, token: Stored::after_acknowledged_write(token) }
+            }
+            RotateOutcome::Superseded(sealed) => Rotation::Superseded(self.open_session(sealed)?),
+            RotateOutcome::Gone => Rotation::Gone,
+        })
     }
 
     /// The token of the generation `kept` was read with, once more: the answer to a token that may be kept or is
     /// within its grace. It was acknowledged before it could be read.
     pub fn resend(&self, kept: &Kept) -> Stored<SessionToken> {
-        let token = kept.key.token(
-            &*self.crypto,
-            kept.session.id,
-            kept.session.rotation.generation,
-        );
+        let token = kept.key.token(&*self.crypto, kept.session.id, kept.session.rotation.generation);
         Stored::after_acknowledged_write(token)
     }
 
@@ -158,12 +133,7 @@ impl Vault {
     }
 
     /// Ends sessions. On return their ends are durable and in the feed.
-    pub async fn revoke(
-        &self,
-        scope: &Scope,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<Revoked, StoreError> {
+    pub async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError> {
         self.counters.note(Op::Revoke);
         self.backend.revoke(scope, reason, now).await
     }
@@ -190,10 +160,7 @@ impl Vault {
                 }
             }
         };
-        Ok(SessionPage {
-            sessions: records.into_iter().filter_map(open).collect(),
-            next,
-        })
+        Ok(SessionPage { sessions: records.into_iter().filter_map(open).collect(), next })
     }
 
     /// Drops sessions that are over; see [`Sessions::sweep`](crate::Sessions::sweep) for what `now` to pass.
@@ -208,11 +175,7 @@ impl Vault {
         self.backend.count().await
     }
 
-    fn seal_session(
-        &self,
-        session: &Session,
-        key: &SessionKey,
-    ) -> Result<SealedSession, StoreError> {
+    fn seal_session(&self, session: &Session, key: &SessionKey) -> Result<SealedSession, StoreError> {
         let mut plaintext = Zeroizing::new(key.expose().to_vec());
         serde_json::to_writer(&mut *plaintext, &session.facts)
             .map_err(|fault| StoreError::Internal(format!("facts of a session: {fault}")))?;
@@ -230,26 +193,15 @@ impl Vault {
             client: session.client.clone(),
             sealed: SealedBlob::from_bytes(Vec::new()),
         };
-        record.sealed = with_context(&record, |context| {
-            self.sealer.seal(Purpose::Session, context, &plaintext)
-        })?;
+        record.sealed = with_context(&record, |context| self.sealer.seal(Purpose::Session, context, &plaintext))?;
         Ok(record)
     }
 
     fn open_session(&self, record: SealedSession) -> Result<Kept, StoreError> {
-        let plaintext = with_context(&record, |context| {
-            self.sealer.open(Purpose::Session, context, &record.sealed)
-        })?;
-        let unreadable = || {
-            StoreError::Corrupt(format!(
-                "session {} opens to something else than a session",
-                record.id
-            ))
-        };
-        let (key, facts) = plaintext
-            .expose()
-            .split_first_chunk::<32>()
-            .ok_or_else(unreadable)?;
+        let plaintext = with_context(&record, |context| self.sealer.open(Purpose::Session, context, &record.sealed))?;
+        let unreadable =
+            || StoreError::Corrupt(format!("session {} opens to something else than a session", record.id));
+        let (key, facts) = plaintext.expose().split_first_chunk::<32>().ok_or_else(unreadable)?;
         let facts: Facts = serde_json::from_slice(facts).map_err(|_| unreadable())?;
         let session = Session {
             id: record.id,
@@ -265,10 +217,7 @@ impl Vault {
             client: record.client,
             facts,
         };
-        Ok(Kept {
-            session,
-            key: SessionKey::new(Secret::new(*key)),
-        })
+        Ok(Kept { session, key: SessionKey::new(Secret::new(*key)) })
     }
 }
 
@@ -302,12 +251,15 @@ fn storable(session: Session) -> Session {
         last_seen_at: at(session.last_seen_at),
         absolute_end: at(session.absolute_end),
         idle: Duration::from_millis(whole_millis(session.idle)),
+        rotation: RotationState {
+            rotated_at: at(session.rotation.rotated_at),
+            confirmed_at: session.rotation.confirmed_at.map(at),
+            ..session.rotation
+        },
         ..session
     }
 }
 
 fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(MAX_MILLIS)
-        .min(MAX_MILLIS)
+    u64::try_from(duration.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
 }

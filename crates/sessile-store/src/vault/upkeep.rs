@@ -15,11 +15,7 @@ impl Vault {
     }
 
     /// Counts one failure; see [`Throttles`](crate::Throttles) for the order that is free of races.
-    pub async fn note_failure(
-        &self,
-        key: &ThrottleKey,
-        now: Timestamp,
-    ) -> Result<FailureCount, StoreError> {
+    pub async fn note_failure(&self, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount, StoreError> {
         self.counters.note(Op::NoteFailure);
         self.backend.note_failure(key, now).await
     }

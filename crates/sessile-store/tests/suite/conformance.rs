@@ -8,9 +8,7 @@ use sessile_store::{Backend, conformance};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory() {
-    conformance::run(|| async { Arc::new(MemoryStore::new()) as Arc<dyn Backend> })
-        .await
-        .assert_passed();
+    conformance::run(|| async { Arc::new(MemoryStore::new()) as Arc<dyn Backend> }).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -18,9 +16,7 @@ async fn sqlite() {
     let root = tempfile::tempdir().unwrap();
     let number = std::sync::atomic::AtomicU32::new(0);
     let make = || async {
-        let name = number
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-            .to_string();
+        let name = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
         let location = Location::directory(root.path().join(name));
         Arc::new(SqliteStore::open(&location, SqliteOptions::SERVER).unwrap()) as Arc<dyn Backend>
     };
