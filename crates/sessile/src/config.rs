@@ -110,6 +110,12 @@ impl EngineConfig {
         }
     }
 
+    /// Whether the browser sees https and may be told to insist on it. Not on a loopback host, where other
+    /// programs share the name.
+    pub fn insists_on_https(&self) -> bool {
+        self.public_origin.is_https() && !self.public_origin.is_loopback()
+    }
+
     /// Longer than any access token lives: how long a node remembers that a session ended.
     pub fn longest_token(&self) -> Duration {
         self.limits.access.min(self.limits.absolute.max(self.limits.remember)) + Duration::from_secs(60)

@@ -72,7 +72,6 @@ pub enum Guarded {
 pub struct Forward {
     pass: Option<Pass>,
     clear_cookies: bool,
-    secure: bool,
 }
 
 impl Forward {
@@ -109,7 +108,7 @@ impl Engine {
             return Guarded::Answer(self.turn_away(&arrival, why));
         }
         let clear_cookies = why.is_some_and(|anonymous| anonymous.why.clears_cookies());
-        Guarded::Forward(Forward { pass, clear_cookies, secure: peer.secure })
+        Guarded::Forward(Forward { pass, clear_cookies })
     }
 
     /// Finishes a response to a forwarded request: our cookies, decided now; no cookie of the app's under our
@@ -123,7 +122,7 @@ impl Engine {
         };
         append_cookies(headers, &cookies);
         let context = HeaderContext {
-            https: forward.secure,
+            https: self.config().insists_on_https(),
             nonce: None,
             document: is_document(headers),
             session: match policy.access {
@@ -178,17 +177,25 @@ pub fn append_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
     }
 }
 
+// The app cannot set, shadow or expire our cookies, and of several under one name the last is sent.
 fn keep_our_names(headers: &mut HeaderMap) {
-    if headers.get_all(SET_COOKIE).iter().all(|value| cookie::upstream_may_set(value.as_bytes())) {
+    if !headers.contains_key(SET_COOKIE) {
         return;
     }
-    let allowed: Vec<HeaderValue> =
-        headers.get_all(SET_COOKIE).iter().filter(|value| cookie::upstream_may_set(value.as_bytes())).cloned().collect();
-    headers.remove(SET_COOKIE);
-    for value in allowed {
-        headers.append(SET_COOKIE, value);
+    let all: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    let screened = cookie::screen(all.iter().map(HeaderValue::as_bytes));
+    if screened.refused > 0 {
+        tracing::warn!(refused = screened.refused, "the app tried to set cookies under Sessile's names; they were dropped");
     }
-    tracing::warn!("the app tried to set a cookie under one of Sessile's names; it was dropped");
+    if screened.kept.len() == all.len() {
+        return;
+    }
+    headers.remove(SET_COOKIE);
+    for value in screened.kept {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(SET_COOKIE, value);
+        }
+    }
 }
 
 fn is_document(headers: &HeaderMap) -> bool {

@@ -415,7 +415,7 @@ const VARY: &[&str] = &["Cookie", "Authorization", "Origin", "Sec-Fetch-Site", "
 fn secure(engine: &Engine, response: &mut Response<Bytes>, nonce: Option<&str>, session: SessionUse) {
     let context = HeaderContext {
         // What the browser sees, also behind something that ends TLS (K9).
-        https: engine.config().public_origin.is_https(),
+        https: engine.config().insists_on_https(),
         nonce,
         document: true,
         session,
