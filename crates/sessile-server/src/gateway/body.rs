@@ -89,7 +89,9 @@ impl Error for BodyFault {
         match self {
             Self::Client(error) | Self::Upstream(error) => Some(error),
             Self::File(error) => Some(error),
-            Self::UploadStalled | Self::TooLarge | Self::DownloadStalled | Self::SessionEnded(_) | Self::Stopping => None,
+            Self::UploadStalled | Self::TooLarge | Self::DownloadStalled | Self::SessionEnded(_) | Self::Stopping => {
+                None
+            }
         }
     }
 }
@@ -344,7 +346,9 @@ impl Body for ResponseBody {
         }
         let polled = match &mut this.source {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::File(file) => Pin::new(file).poll_frame(cx).map(|frame| frame.map(|result| result.map_err(BodyFault::File))),
+            Source::File(file) => {
+                Pin::new(file).poll_frame(cx).map(|frame| frame.map(|result| result.map_err(BodyFault::File)))
+            }
             Source::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
         };
         if let (Some(exchange), Poll::Ready(Some(Ok(_)))) = (&this.exchange, &polled) {
@@ -507,6 +511,9 @@ impl Body for UpstreamBody {
 
 impl fmt::Debug for UpstreamBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamBody").field("begun", &self.begun).field("finished", &self.finished).finish_non_exhaustive()
+        f.debug_struct("UpstreamBody")
+            .field("begun", &self.begun)
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
     }
 }

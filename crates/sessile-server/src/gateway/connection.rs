@@ -118,7 +118,14 @@ pub struct TimedIo<IO> {
 
 impl<IO> TimedIo<IO> {
     /// Puts deadlines on `io`. `first_head` is by when the first head must be complete.
-    pub fn new(io: IO, activity: Arc<Activity>, first_head: Instant, head: Duration, send_stall: Duration, is_h2: bool) -> Self {
+    pub fn new(
+        io: IO,
+        activity: Arc<Activity>,
+        first_head: Instant,
+        head: Duration,
+        send_stall: Duration,
+        is_h2: bool,
+    ) -> Self {
         Self {
             io,
             activity,
@@ -172,7 +179,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedIo<IO> {
         polled
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.sent(cx, polled.is_pending())?;
         polled

@@ -190,7 +190,11 @@ mod tests {
         let xff = |peer, value| walk(peer, &[("x-forwarded-for", value)], ForwardedField::XForwarded);
         assert_eq!(xff("192.0.2.1", "203.0.113.9"), ip("192.0.2.1"), "an untrusted peer is the client");
         assert_eq!(xff("10.0.0.1", "203.0.113.9"), ip("203.0.113.9"));
-        assert_eq!(xff("10.0.0.1", "1.1.1.1, 203.0.113.9"), ip("203.0.113.9"), "what the client wrote itself is not read");
+        assert_eq!(
+            xff("10.0.0.1", "1.1.1.1, 203.0.113.9"),
+            ip("203.0.113.9"),
+            "what the client wrote itself is not read"
+        );
         assert_eq!(xff("10.0.0.1", "1.1.1.1, 203.0.113.9, 10.0.0.2"), ip("203.0.113.9"));
         assert_eq!(xff("10.0.0.1", "10.0.0.3, 10.0.0.2"), ip("10.0.0.3"), "all inside: the farthest");
         assert_eq!(xff("10.0.0.1", "203.0.113.9, unknown"), ip("10.0.0.1"), "junk ends the walk at the last known hop");
@@ -199,9 +203,17 @@ mod tests {
         assert_eq!(xff("10.0.0.1", "[2001:db8::1]:4711"), ip("2001:db8::1"));
         assert_eq!(xff("10.0.0.1", "[2001:db8::1]"), ip("2001:db8::1"));
         assert_eq!(xff("10.0.0.1", "203.0.113.9:80"), ip("203.0.113.9"));
-        assert_eq!(xff("::ffff:10.0.0.1", "::ffff:203.0.113.9"), ip("203.0.113.9"), "mapped addresses are the same addresses");
+        assert_eq!(
+            xff("::ffff:10.0.0.1", "::ffff:203.0.113.9"),
+            ip("203.0.113.9"),
+            "mapped addresses are the same addresses"
+        );
         let twice = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.4")];
-        assert_eq!(walk("10.0.0.1", &twice, ForwardedField::XForwarded), ip("198.51.100.4"), "several lines are one list");
+        assert_eq!(
+            walk("10.0.0.1", &twice, ForwardedField::XForwarded),
+            ip("198.51.100.4"),
+            "several lines are one list"
+        );
     }
 
     /// Negative control of the walk: taking the leftmost, as many do, hands out whatever the client wrote.
@@ -223,7 +235,11 @@ mod tests {
         assert_eq!(fwd("for=1.1.1.1,for=203.0.113.9 , for=10.0.0.9"), ip("203.0.113.9"));
         assert_eq!(fwd("for=_hidden, for=10.0.0.9"), ip("10.0.0.9"), "an obfuscated name ends the walk");
         assert_eq!(fwd("for=\"203.0.113.9\\\""), ip("10.0.0.1"), "an open quote: nothing is read");
-        assert_eq!(fwd("for=203.0.113.9, by=\"a, for=6.6.6.6\""), ip("10.0.0.1"), "a comma in quotes separates nothing");
+        assert_eq!(
+            fwd("for=203.0.113.9, by=\"a, for=6.6.6.6\""),
+            ip("10.0.0.1"),
+            "a comma in quotes separates nothing"
+        );
         assert_eq!(fwd("for=203.0.113.9; =x"), ip("10.0.0.1"));
         assert_eq!(fwd(""), ip("10.0.0.1"));
     }
@@ -233,7 +249,11 @@ mod tests {
     fn only_the_configured_field_is_read() {
         let both = [("x-forwarded-for", "198.51.100.4"), ("forwarded", "for=6.6.6.6")];
         assert_eq!(walk("10.0.0.1", &both, ForwardedField::XForwarded), ip("198.51.100.4"));
-        assert_eq!(walk("10.0.0.1", &both, ForwardedField::Forwarded), ip("6.6.6.6"), "negative control: the field does decide");
+        assert_eq!(
+            walk("10.0.0.1", &both, ForwardedField::Forwarded),
+            ip("6.6.6.6"),
+            "negative control: the field does decide"
+        );
         assert_eq!(walk("10.0.0.1", &[("forwarded", "for=6.6.6.6")], ForwardedField::XForwarded), ip("10.0.0.1"));
     }
 

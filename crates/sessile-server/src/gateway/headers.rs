@@ -241,7 +241,9 @@ pub fn to_upstream(parts: &Parts, who: ForwardAs<'_>, about: &Provenance<'_>) ->
     headers.insert(HOST, about.host.clone());
     headers.insert(X_FORWARDED_HOST, about.public_host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(about.public_scheme));
-    if let Some(client) = about.client.and_then(|address| HeaderValue::from_str(&address.to_canonical().to_string()).ok()) {
+    if let Some(client) =
+        about.client.and_then(|address| HeaderValue::from_str(&address.to_canonical().to_string()).ok())
+    {
         headers.insert(X_FORWARDED_FOR, client);
     }
     if let Ok(id) = HeaderValue::from_str(&about.request_id.0) {

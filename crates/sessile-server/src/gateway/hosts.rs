@@ -60,7 +60,15 @@ mod tests {
         for good in ["app.example", "APP.example", "app.example:443", "other.example:8443"] {
             assert!(hosts.serves(good), "{good}");
         }
-        for bad in ["app.example.", "app.example:80", "evil-app.example", "app.example.evil", "www.app.example", "localhost", "127.0.0.1"] {
+        for bad in [
+            "app.example.",
+            "app.example:80",
+            "evil-app.example",
+            "app.example.evil",
+            "www.app.example",
+            "localhost",
+            "127.0.0.1",
+        ] {
             assert!(!hosts.serves(bad), "{bad}");
         }
     }
@@ -72,7 +80,8 @@ mod tests {
         for good in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "localhost", "a.localhost:1", "127.8.8.8"] {
             assert!(hosts.serves(good), "{good}");
         }
-        for bad in ["rebound.example:8080", "localhost.evil.example", "10.0.0.1", "127.0.0.1.nip.example", "[::2]:8080"] {
+        for bad in ["rebound.example:8080", "localhost.evil.example", "10.0.0.1", "127.0.0.1.nip.example", "[::2]:8080"]
+        {
             assert!(!hosts.serves(bad), "{bad}");
         }
     }

@@ -195,7 +195,13 @@ struct Ticket {
     _counted: Counted,
 }
 
-async fn work(gateway: Arc<Gateway>, shared: Arc<Shared>, listener: StdListener, tls: Option<TlsAcceptor>, mut stop: Watch) {
+async fn work(
+    gateway: Arc<Gateway>,
+    shared: Arc<Shared>,
+    listener: StdListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: Watch,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {

@@ -193,13 +193,21 @@ impl GatewayMetrics {
             upstream_seconds: Duration::from_micros(value(&self.upstream.micros)).as_secs_f64(),
             violations: violations.iter().map(|(code, count)| (*code, *count)).collect(),
             counters: vec![
-                ("sessile_connections_accepted_total", "Client connections accepted.", value(&self.connections_accepted)),
+                (
+                    "sessile_connections_accepted_total",
+                    "Client connections accepted.",
+                    value(&self.connections_accepted),
+                ),
                 (
                     "sessile_connections_refused_total",
                     "Client connections turned away because their network had too many.",
                     value(&self.connections_refused),
                 ),
-                ("sessile_tls_handshake_failures_total", "TLS handshakes that did not succeed.", value(&self.tls_failures)),
+                (
+                    "sessile_tls_handshake_failures_total",
+                    "TLS handshakes that did not succeed.",
+                    value(&self.tls_failures),
+                ),
                 (
                     "sessile_accept_exhausted_total",
                     "Times accepting failed for want of file descriptors or memory.",

@@ -112,7 +112,10 @@ impl RouteTable {
         for (index, route) in settings.routes.iter().enumerate() {
             let place = format!("route {} ({})", index + 1, route.prefix);
             if settings.routes[..index].iter().any(|earlier| trimmed(&earlier.prefix) == trimmed(&route.prefix)) {
-                faults.push(RouteFault { place: place.clone(), problem: "an earlier route has the same prefix".to_owned() });
+                faults.push(RouteFault {
+                    place: place.clone(),
+                    problem: "an earlier route has the same prefix".to_owned(),
+                });
             }
             match Route::new(index, route, public_host) {
                 Ok(route) => routes.push(Arc::new(route)),
@@ -210,13 +213,15 @@ impl Route {
 
 impl Upstream {
     fn new(settings: &UpstreamSettings, public_host: &HeaderValue) -> Result<Self, String> {
-        let wrong = |why: &str| format!("the upstream {:?} {why}; write http://host:port or https://host", settings.url);
+        let wrong =
+            |why: &str| format!("the upstream {:?} {why}; write http://host:port or https://host", settings.url);
         let uri: Uri = settings.url.parse().map_err(|_| wrong("is not a URL"))?;
         let scheme = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => scheme.clone(),
             _ => return Err(wrong("is neither http nor https")),
         };
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(|| wrong("has no host"))?;
+        let authority =
+            uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(|| wrong("has no host"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("has a user name in it"));
         }
@@ -224,7 +229,9 @@ impl Upstream {
             return Err(wrong("has a path: paths are forwarded as they are"));
         }
         let host = match settings.host {
-            HostField::Upstream => HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has a strange host"))?,
+            HostField::Upstream => {
+                HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has a strange host"))?
+            }
             HostField::Public => public_host.clone(),
         };
         Ok(Self { scheme, authority: authority.clone(), host, http2: settings.http2 })

@@ -8,7 +8,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, LOCATION, ORIGIN, SET_COOKIE, UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, LOCATION, ORIGIN, SET_COOKIE,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -99,16 +100,18 @@ impl Worker {
     }
 
     /// Answers one request. Nothing that happens in it, a panic included, reaches another.
-    pub(super) async fn answer(self: &Arc<Self>, client: &ClientSide, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        client: &ClientSide,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let exchange = client.activity.begin(request.version() == Version::HTTP_2);
         let open = self.gateway.metrics.requests_open.count();
         let (method, is_http1) = (request.method().clone(), request.version() != Version::HTTP_2);
         let mut passing = std::pin::pin!(self.pass(client, request));
-        let answered = std::future::poll_fn(|cx| {
-            match catch_unwind(AssertUnwindSafe(|| passing.as_mut().poll(cx))) {
-                Ok(polled) => polled.map(Some),
-                Err(_) => Poll::Ready(None),
-            }
+        let answered = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| passing.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
         });
         let (place, mut response) = answered.await.unwrap_or_else(|| {
             self.gateway.metrics.panics.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +125,11 @@ impl Worker {
         response.map(|body| body.within(exchange, open))
     }
 
-    async fn pass(self: &Arc<Self>, client: &ClientSide, request: Request<Incoming>) -> (Place, Response<ResponseBody>) {
+    async fn pass(
+        self: &Arc<Self>,
+        client: &ClientSide,
+        request: Request<Incoming>,
+    ) -> (Place, Response<ResponseBody>) {
         let (mut parts, body) = request.into_parts();
         let Ok(random) = crypto::random::<16>(self.engine().entropy()) else {
             return (Place::Nowhere, whole(respond::problem(self.engine(), &Problem::Internal, false, None)));
@@ -183,7 +190,10 @@ impl Worker {
             Found::Nothing => return (Place::Nowhere, whole(self.problem(&passage, &Problem::NotFound))),
             Found::Ambiguous => {
                 self.note_violation("path_ambiguous", client.peer, Some(id.clone()));
-                return refuse(Problem::BadRequest { code: "bad_request", detail: "The path can be read in more than one way." });
+                return refuse(Problem::BadRequest {
+                    code: "bad_request",
+                    detail: "The path can be read in more than one way.",
+                });
             }
         };
         let body = RequestBody::new(body, limits, route.max_body);
@@ -209,7 +219,9 @@ impl Worker {
     /// Who is at the other end, and whether a trusted proxy says that its connection is not encrypted.
     fn peer(&self, client: &ClientSide, parts: &Parts) -> (Peer, bool) {
         let settings = &self.gateway.settings;
-        let origin = forwarded::origin(client.peer, &parts.headers, settings.forwarded_field, |address| settings.trusts(address));
+        let origin = forwarded::origin(client.peer, &parts.headers, settings.forwarded_field, |address| {
+            settings.trusts(address)
+        });
         let secure = match origin.scheme {
             _ if client.tls => true,
             Some(Scheme::Https) => true,
@@ -217,10 +229,14 @@ impl Worker {
             // Nobody says: then it is what the public URL says, whose host was asked for.
             None => self.engine().config().public_origin.is_https(),
         };
-        let forwarded = (settings.trusts(client.peer) && settings.forwarded_field == ForwardedField::XForwarded).then(|| Forwarded {
-            method: one(&parts.headers, "x-forwarded-method").and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
-            uri: one(&parts.headers, "x-forwarded-uri").and_then(|uri| uri.to_str().ok()).map(str::to_owned),
-        });
+        let forwarded =
+            (settings.trusts(client.peer) && settings.forwarded_field == ForwardedField::XForwarded).then(|| {
+                Forwarded {
+                    method: one(&parts.headers, "x-forwarded-method")
+                        .and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
+                    uri: one(&parts.headers, "x-forwarded-uri").and_then(|uri| uri.to_str().ok()).map(str::to_owned),
+                }
+            });
         let is_plain = !client.tls && origin.scheme == Some(Scheme::Http);
         (Peer { address: Some(origin.address), secure, forwarded }, is_plain)
     }
@@ -254,12 +270,14 @@ impl Worker {
             Wish::None | Wish::Other => false,
             Wish::WebSocket if route.upgrade && matches!(route.target, Target::Upstream(_)) => true,
             Wish::WebSocket => {
-                let problem = Problem::BadRequest { code: "upgrade_refused", detail: "There are no WebSockets at this address." };
+                let problem =
+                    Problem::BadRequest { code: "upgrade_refused", detail: "There are no WebSockets at this address." };
                 return whole(self.problem(passage, &problem));
             }
             Wish::Malformed => {
                 self.note_violation("websocket_handshake", passage.client.peer, Some(passage.id.clone()));
-                let problem = Problem::BadRequest { code: "bad_request", detail: "The WebSocket handshake is not complete." };
+                let problem =
+                    Problem::BadRequest { code: "bad_request", detail: "The WebSocket handshake is not complete." };
                 return whole(self.problem(passage, &problem));
             }
         };
@@ -285,12 +303,19 @@ impl Worker {
     }
 
     fn note_spoof(&self, passage: &Passage<'_>) {
-        let client = Client { network: passage.peer.address.map(client::network).unwrap_or_default(), ..Client::default() };
+        let client =
+            Client { network: passage.peer.address.map(client::network).unwrap_or_default(), ..Client::default() };
         let event = Event::new(EventName::HeaderSpoof, "own_header", self.engine().now().wall);
         self.engine().record(event.client(client).request(Some(passage.id.clone())));
     }
 
-    async fn answer_file(&self, passage: &Passage<'_>, folder: &Folder, policy: &RoutePolicy, forward: &Forward) -> Response<ResponseBody> {
+    async fn answer_file(
+        &self,
+        passage: &Passage<'_>,
+        folder: &Folder,
+        policy: &RoutePolicy,
+        forward: &Forward,
+    ) -> Response<ResponseBody> {
         let parts = passage.parts;
         let mut response = match folder.answer(&parts.method, parts.uri.path(), &parts.headers).await {
             FileAnswer::File(fields, body) => {
@@ -312,7 +337,9 @@ impl Worker {
                 response
             }
             FileAnswer::NotFound => whole(self.problem(passage, &Problem::NotFound)),
-            FileAnswer::MethodNotAllowed => whole(self.problem(passage, &Problem::MethodNotAllowed { allow: "GET, HEAD" })),
+            FileAnswer::MethodNotAllowed => {
+                whole(self.problem(passage, &Problem::MethodNotAllowed { allow: "GET, HEAD" }))
+            }
             FileAnswer::Fault(error) => {
                 tracing::error!(%error, request = passage.id.0, "a file could not be read");
                 whole(self.problem(passage, &Problem::Internal))
@@ -371,7 +398,11 @@ impl Trip<'_> {
         let fields = match headers::to_upstream(parts, who, &provenance) {
             Ok(fields) => fields,
             Err(NotForwarded::Loop) => {
-                tracing::error!(route = self.route.prefix, request = id.0, "a request came back to this gateway: the upstream leads here");
+                tracing::error!(
+                    route = self.route.prefix,
+                    request = id.0,
+                    "a request came back to this gateway: the upstream leads here"
+                );
                 return self.give_up(&forward, &Problem::UpstreamInvalid).await;
             }
             Err(NotForwarded::LastHop) => return self.last_hop(),
@@ -380,7 +411,8 @@ impl Trip<'_> {
             return self.give_up(&forward, &Problem::Internal).await;
         };
         // Registered before the handshake, so that a session that ends during it takes the tunnel along.
-        let session = on_upgrade.is_some().then(|| forward.pass().map(|pass| self.engine().open_stream(pass))).flatten();
+        let session =
+            on_upgrade.is_some().then(|| forward.pass().map(|pass| self.engine().open_stream(pass))).flatten();
         let outgoing = Outgoing { method: parts.method.clone(), target, headers: fields, body };
         let again = || headers::to_upstream(parts, who, &provenance).ok();
         let sent = Instant::now();
@@ -479,9 +511,10 @@ impl Trip<'_> {
             UpstreamFault::Broken(_) | UpstreamFault::Hostile(_) => (Problem::UpstreamInvalid, false),
             UpstreamFault::Silent => (Problem::UpstreamTimeout, false),
             UpstreamFault::Body(BodyKind::TooLarge) => (Problem::PayloadTooLarge, true),
-            UpstreamFault::Body(BodyKind::Stalled) => {
-                (Problem::BadRequest { code: "request_timeout", detail: "The request body did not come in time." }, true)
-            }
+            UpstreamFault::Body(BodyKind::Stalled) => (
+                Problem::BadRequest { code: "request_timeout", detail: "The request body did not come in time." },
+                true,
+            ),
             UpstreamFault::Body(BodyKind::Malformed | BodyKind::Gone) => {
                 (Problem::BadRequest { code: "bad_request", detail: "The request body is not well formed." }, true)
             }
@@ -547,12 +580,14 @@ fn too_many_cookies(headers: &HeaderMap) -> Option<Vec<String>> {
     if fields().map(<[u8]>::len).sum::<usize>() <= MOST_COOKIES {
         return None;
     }
-    let mut cookies: Vec<&[u8]> = fields().flat_map(|field| field.split(|&b| b == b';')).map(<[u8]>::trim_ascii).collect();
+    let mut cookies: Vec<&[u8]> =
+        fields().flat_map(|field| field.split(|&b| b == b';')).map(<[u8]>::trim_ascii).collect();
     cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.len()));
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
     let name = |cookie: &[u8]| {
         let name = cookie.split(|&b| b == b'=').next()?;
-        (!name.is_empty() && name.len() <= 64 && name.iter().all(plain)).then(|| String::from_utf8_lossy(name).into_owned())
+        (!name.is_empty() && name.len() <= 64 && name.iter().all(plain))
+            .then(|| String::from_utf8_lossy(name).into_owned())
     };
     Some(cookies.into_iter().filter_map(name).take(10).collect())
 }
@@ -563,8 +598,12 @@ fn is_event_stream(kind: &HeaderValue) -> bool {
 
 /// Takes our cookies out of a response and puts these in: a sign-in or sign-out overrules a renewal decided beside it.
 fn replace_our_cookies(headers: &mut HeaderMap, cookies: &[SetCookie]) {
-    let kept: Vec<HeaderValue> =
-        headers.get_all(SET_COOKIE).iter().filter(|value| cookie::upstream_may_set(value.as_bytes())).cloned().collect();
+    let kept: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter(|value| cookie::upstream_may_set(value.as_bytes()))
+        .cloned()
+        .collect();
     headers.remove(SET_COOKIE);
     for value in kept {
         headers.append(SET_COOKIE, value);
@@ -599,7 +638,8 @@ fn preflight(config: &CorsConfig, parts: &Parts) -> PreflightVerdict {
 /// Puts the CORS fields of a route on an answer, whoever made it.
 fn share(config: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap) {
     let edits = {
-        let current: Vec<(&str, &[u8])> = response.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let current: Vec<(&str, &[u8])> =
+            response.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         cors::response_headers(config, field(request, ORIGIN), &current)
     };
     apply(edits, response);

@@ -158,7 +158,9 @@ fn read(value: &HeaderValue) -> Option<Assertion> {
 /// A short text of visible ASCII.
 fn word(value: Value) -> Option<String> {
     match value {
-        Value::String(text) if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) => Some(text),
+        Value::String(text) if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) => {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -174,7 +176,9 @@ mod tests {
     /// The assertion of product.md section 3, and the smallest one.
     #[test]
     fn an_assertion_is_read_whole() {
-        let full = assertion(r#"{"sub":"42","claims":{"role":"admin"},"amr":["pwd","otp"],"acr":"urn:a","remember":true}"#).unwrap();
+        let full =
+            assertion(r#"{"sub":"42","claims":{"role":"admin"},"amr":["pwd","otp"],"acr":"urn:a","remember":true}"#)
+                .unwrap();
         assert_eq!((full.subject.as_str(), full.remember, full.amr.len()), ("42", true, 2));
         assert_eq!(full.claims.get("role"), Some(&Value::from("admin")));
         let least = assertion(r#"{"sub":"42"}"#).unwrap();

@@ -52,7 +52,8 @@ impl Folder {
     ///
     /// If it is not there; what and where, for the operator.
     pub fn open(root: &Path, spa: bool) -> Result<Self, String> {
-        let canonical = root.canonicalize().map_err(|error| format!("the folder {} cannot be read: {error}", root.display()))?;
+        let canonical =
+            root.canonicalize().map_err(|error| format!("the folder {} cannot be read: {error}", root.display()))?;
         if !canonical.is_dir() {
             return Err(format!("{} is not a folder", root.display()));
         }

@@ -69,7 +69,8 @@ pub fn wish(parts: &Parts) -> Wish {
 /// only it knows whether it asked.
 pub fn accepts(headers: &HeaderMap) -> bool {
     let mut upgrades = tokens(headers, &UPGRADE);
-    let one = upgrades.next().is_some_and(|token| token.eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none();
+    let one =
+        upgrades.next().is_some_and(|token| token.eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none();
     one && tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade"))
         && single(headers, &SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| is_base64(accept, 28, 1))
 }
@@ -82,7 +83,10 @@ pub fn mark_switched(headers: &mut HeaderMap) {
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let values = headers.get_all(name).into_iter();
-    values.flat_map(|value| value.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    values
+        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {

@@ -182,9 +182,15 @@ impl Upstreams {
         Ok(answer)
     }
 
-    async fn try_send(&self, pool: &Pool, to: &Upstream, outgoing: Outgoing) -> Result<Response<Incoming>, UpstreamFault> {
+    async fn try_send(
+        &self,
+        pool: &Pool,
+        to: &Upstream,
+        outgoing: Outgoing,
+    ) -> Result<Response<Incoming>, UpstreamFault> {
         let Outgoing { method, target, headers, body } = outgoing;
-        let uri = Uri::builder().scheme(to.scheme.clone()).authority(to.authority.clone()).path_and_query(target).build();
+        let uri =
+            Uri::builder().scheme(to.scheme.clone()).authority(to.authority.clone()).path_and_query(target).build();
         let Ok(uri) = uri else { return Err(UpstreamFault::Hostile("the target is not a URI")) };
         let progress = body.progress();
         let mut request = Request::new(body);
@@ -224,7 +230,10 @@ fn may_repeat(request: &Outgoing) -> bool {
 fn is_lost_connection(error: &legacy::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = next {
-        if error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_canceled()) {
+        if error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
+        {
             return true;
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -254,7 +263,11 @@ fn check(answer: &Response<Incoming>, is_upgrade: bool, is_head: bool) -> Result
     let status = answer.status();
     let headers = answer.headers();
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return if is_upgrade { Ok(()) } else { Err(UpstreamFault::Hostile("101 to a request that asked for no upgrade")) };
+        return if is_upgrade {
+            Ok(())
+        } else {
+            Err(UpstreamFault::Hostile("101 to a request that asked for no upgrade"))
+        };
     }
     if status.is_informational() || status.as_u16() > 599 {
         return Err(UpstreamFault::Hostile("a status that ends no exchange"));

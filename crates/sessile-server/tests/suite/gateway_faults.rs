@@ -9,7 +9,9 @@ use sessile_server::gateway::GatewaySettings;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::gateway_world::{Answer, Client, Echo, World, read_request, read_request_head, request, route, settings, upstream, usual_routes};
+use crate::gateway_world::{
+    Answer, Client, Echo, World, read_request, read_request_head, request, route, settings, upstream, usual_routes,
+};
 
 /// One public route, with limits short enough to wait for.
 fn impatient(upstream: std::net::SocketAddr) -> GatewaySettings {
@@ -68,7 +70,11 @@ async fn h2_a_silent_upstream_is_504() {
     let world = World::start(impatient(address)).await;
     let begun = Instant::now();
     assert_problem(&world.get("/slow", &[]).await, 504, "upstream_timeout");
-    assert!(begun.elapsed() >= Duration::from_millis(390) && begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(390) && begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
     let mut client = Client::connect(world.address).await;
     client.send(&request("POST", "/upload", &[("Content-Length", "9")], b"")).await;
     for _ in 0..9 {
@@ -138,7 +144,11 @@ async fn h3_a_lost_keep_alive_connection_is_replaced_for_gets_alone() {
     assert_eq!(before, 9, "each but the first on a connection that broke, then on a new one");
     assert_problem(&world.request("POST", "/x", &[], b"hello").await, 502, "upstream_invalid");
     assert_eq!(asked.load(Ordering::SeqCst), before + 1, "the POST was sent once");
-    assert_eq!(world.request("POST", "/x", &[], b"hello").await.status, 200, "negative control: on a new connection it is answered");
+    assert_eq!(
+        world.request("POST", "/x", &[], b"hello").await.status,
+        200,
+        "negative control: on a new connection it is answered"
+    );
     assert_problem(&world.request("PUT", "/x", &[], b"hello").await, 502, "upstream_invalid");
     world.stop().await;
 }
@@ -173,7 +183,8 @@ async fn h4_an_early_answer_leaves_no_request_in_the_body() {
             while let Some(request) = read_request_head(&mut io, connection).await {
                 seen.fetch_add(1, Ordering::SeqCst);
                 if request.target() == "/early" {
-                    io.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await;
+                    io.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+                        .await;
                     return;
                 }
                 io.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
@@ -197,7 +208,14 @@ async fn h4_an_early_answer_leaves_no_request_in_the_body() {
     let echo = Echo::start().await;
     let world = World::usual(echo.address).await;
     let mut client = Client::connect(world.address).await;
-    client.send(&request("POST", "/private/x", &[("Content-Length", "1000000")], b"GET /open/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    client
+        .send(&request(
+            "POST",
+            "/private/x",
+            &[("Content-Length", "1000000")],
+            b"GET /open/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ))
+        .await;
     assert_eq!(client.answer(false).await.status, 401);
     client.send(&request("GET", "/open/smuggled", &[], b"")).await;
     assert!(client.closes(Duration::from_secs(5)).await);
@@ -298,7 +316,12 @@ async fn h7_continue_is_said_after_the_decision() {
     let browser = world.sign_in("ada").await;
     let cookie = browser.cookie();
     let mut client = Client::connect(world.address).await;
-    let fields = [("Expect", "100-continue"), ("Content-Length", "5"), ("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "same-origin")];
+    let fields = [
+        ("Expect", "100-continue"),
+        ("Content-Length", "5"),
+        ("Cookie", cookie.as_str()),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
     client.send(&request("POST", "/private/x", &fields, b"")).await;
     let interim = client.head().await.expect("a head");
     assert_eq!((interim.status, interim.fields.len()), (100, 0), "negative control, and it carries nothing");
@@ -323,7 +346,14 @@ async fn c6_an_answer_without_reading_spoils_nothing() {
     let world = World::start(impatient(address)).await;
     for _ in 0..5 {
         let mut client = Client::connect(world.address).await;
-        client.send(&request("POST", "/refused", &[("Content-Length", "60000")], b"GET /inside HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        client
+            .send(&request(
+                "POST",
+                "/refused",
+                &[("Content-Length", "60000")],
+                b"GET /inside HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            ))
+            .await;
         assert_eq!(client.answer(false).await.status, 417);
         drop(client);
         let answer = world.get("/next", &[]).await;
@@ -436,7 +466,10 @@ async fn h10_slow_clients_are_let_go() {
     let mut promised = Client::connect(world.address).await;
     promised.send(&request("POST", "/x", &[("Content-Length", "1000")], b"begun")).await;
     let answer = promised.answer(false).await;
-    assert_eq!((answer.status, answer.code().as_str(), answer.field("connection")), (408, "request_timeout", Some("close")));
+    assert_eq!(
+        (answer.status, answer.code().as_str(), answer.field("connection")),
+        (408, "request_timeout", Some("close"))
+    );
     assert!(promised.closes(Duration::from_secs(5)).await);
     let mut drops = Client::connect(world.address).await;
     drops.send(&request("POST", "/x", &[("Content-Length", "100000")], b"")).await;
@@ -520,13 +553,23 @@ async fn h12_an_overflowing_jar_is_explained() {
     let answer = world.get("/private/x", &[("Cookie", &cookie), ("Accept", "text/html")]).await;
     assert_eq!(answer.status, 431);
     assert!(answer.text().contains("tossed1"), "the offenders are named");
-    assert!(!answer.text().contains("xxxxx") && !answer.text().contains(&browser.jar[crate::gateway_world::SESSION]), "their values are not");
+    assert!(
+        !answer.text().contains("xxxxx") && !answer.text().contains(&browser.jar[crate::gateway_world::SESSION]),
+        "their values are not"
+    );
     for name in [crate::gateway_world::SESSION, crate::gateway_world::ACCESS] {
-        assert!(answer.all("set-cookie").iter().any(|cookie| cookie.starts_with(&format!("{name}=;"))), "{name} is cleared");
+        assert!(
+            answer.all("set-cookie").iter().any(|cookie| cookie.starts_with(&format!("{name}=;"))),
+            "{name} is cleared"
+        );
     }
     assert_eq!(echo.count(), 0);
     let fewer = format!("theme={}; {}", "x".repeat(8000), browser.cookie());
-    assert_eq!(world.get("/private/x", &[("Cookie", &fewer)]).await.status, 200, "negative control: a large jar is no offence");
+    assert_eq!(
+        world.get("/private/x", &[("Cookie", &fewer)]).await.status,
+        200,
+        "negative control: a large jar is no offence"
+    );
     world.stop().await;
 }
 
@@ -540,7 +583,11 @@ async fn p25_bodies_are_limited_where_a_route_says_so() {
     assert_eq!(world.request("POST", "/x", &[], b"0123456789").await.status, 200, "negative control");
     assert_problem(&world.request("POST", "/x", &[], b"0123456789a").await, 413, "payload_too_large");
     let chunks = b"6\r\n012345\r\n6\r\n6789ab\r\n0\r\n\r\n";
-    assert_problem(&world.request("POST", "/x", &[("Transfer-Encoding", "chunked")], chunks).await, 413, "payload_too_large");
+    assert_problem(
+        &world.request("POST", "/x", &[("Transfer-Encoding", "chunked")], chunks).await,
+        413,
+        "payload_too_large",
+    );
     assert_eq!(echo.count(), 1);
     world.stop().await;
 }
@@ -599,5 +646,7 @@ async fn upstream_connections_are_pooled() {
         assert_eq!(world.get("/open/x", &[]).await.status, 200);
     }
     assert!(echo.connections.load(Ordering::SeqCst) <= 2, "{:?}", echo.connections);
+    let first = echo.seen()[0].connection;
+    assert!(echo.seen().iter().filter(|seen| seen.connection == first).count() > 1, "a connection was used again");
     world.stop().await;
 }

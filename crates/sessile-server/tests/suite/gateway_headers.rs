@@ -6,7 +6,9 @@ use sessile::Access;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::gateway_world::{ACCESS, Client, Dice, Echo, SESSION, World, fold, read_request, request, settings, upstream, usual_routes};
+use crate::gateway_world::{
+    ACCESS, Client, Dice, Echo, SESSION, World, fold, read_request, request, settings, upstream, usual_routes,
+};
 
 /// Names an application might read its caller, the client's address, or another URL from.
 const SPOKEN_FOR: &[&str] = &[
@@ -107,7 +109,8 @@ fn seed() -> u64 {
 async fn campaign(address: std::net::SocketAddr, cookie: &str, echo: &Echo, seed: u64, rounds: usize) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let mut violations = Vec::new();
-    let paths: [(&str, &str); 4] = [("/private/x", cookie), ("/maybe/x", cookie), ("/maybe/x", ""), ("/open/x", cookie)];
+    let paths: [(&str, &str); 4] =
+        [("/private/x", cookie), ("/maybe/x", cookie), ("/maybe/x", ""), ("/open/x", cookie)];
     for (path, cookie) in paths {
         let who = if cookie.is_empty() || path.starts_with("/open") { "nobody" } else { "ada" };
         let mut baseline = Vec::new();
@@ -131,7 +134,8 @@ async fn campaign(address: std::net::SocketAddr, cookie: &str, echo: &Echo, seed
                 }
             }
             let list = (dice.roll(3) == 0).then(|| {
-                let names: Vec<String> = (0..=dice.roll(4)).map(|_| respell(&mut dice, OURS[round % OURS.len()])).collect();
+                let names: Vec<String> =
+                    (0..=dice.roll(4)).map(|_| respell(&mut dice, OURS[round % OURS.len()])).collect();
                 names.join(if round % 2 == 0 { ", " } else { "," })
             });
             fields.extend(spoofed.iter().map(|(name, value)| (name.as_str(), *value)));
@@ -203,13 +207,17 @@ async fn the_campaign_finds_what_is_wrong_with_a_careless_proxy() {
             let mut fields: Vec<(String, String)> = seen
                 .fields
                 .iter()
-                .filter(|(name, _)| !["sessile-subject", "authorization", "x-forwarded-for", "cookie"].contains(&name.to_ascii_lowercase().as_str()))
+                .filter(|(name, _)| {
+                    !["sessile-subject", "authorization", "x-forwarded-for", "cookie"]
+                        .contains(&name.to_ascii_lowercase().as_str())
+                })
                 .cloned()
                 .collect();
             fields.insert(0, ("Sessile-Subject".to_owned(), "ada".to_owned()));
             let named = seen.field("connection").unwrap_or_default().to_ascii_lowercase();
             fields.retain(|(name, _)| !named.split(',').any(|each| each.trim() == name.to_ascii_lowercase()));
-            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let fields: Vec<(&str, &str)> =
+                fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut onward = TcpStream::connect(behind).await.expect("connected");
             onward.write_all(&request("GET", seen.target(), &fields, b"")).await.expect("sent");
             Client::over(onward).answer(false).await;
@@ -223,7 +231,10 @@ async fn the_campaign_finds_what_is_wrong_with_a_careless_proxy() {
     assert!(found("SESSILE_SUBJECT carries the client's value, sent as [(\"Sessile.Subject\""));
     assert!(found("SESSILE_SUBJECT was removed by"));
     assert!(found("X_USER_EMAIL appeared"));
-    assert!(!found("SESSILE_SUBJECT carries the client's value, sent as [(\"Sessile-Subject\""), "and it does not cry wolf");
+    assert!(
+        !found("SESSILE_SUBJECT carries the client's value, sent as [(\"Sessile-Subject\""),
+        "and it does not cry wolf"
+    );
     task.abort();
 }
 
@@ -240,7 +251,8 @@ async fn the_application_is_told_who_it_is() {
     assert_eq!(seen.line, "GET /private/x?y=1 HTTP/1.1");
     assert_eq!(seen.field("sessile-subject"), Some("ada"));
     assert_eq!(seen.field("sessile-session"), Some(session.as_str()));
-    let bearer = seen.field("authorization").and_then(|value| value.strip_prefix("Bearer ")).expect("a token").to_owned();
+    let bearer =
+        seen.field("authorization").and_then(|value| value.strip_prefix("Bearer ")).expect("a token").to_owned();
     let token = world.engine.verify_token(&bearer).expect("our token");
     assert_eq!(token.claims().subject.as_str(), "ada");
     assert_eq!(seen.field("x-forwarded-for"), Some("127.0.0.1"));
@@ -257,7 +269,11 @@ async fn the_application_is_told_who_it_is() {
         }
     }
     assert_eq!(world.get("/maybe/x", &[("Cookie", &cookie)]).await.status, 200);
-    assert_eq!(echo.last().field("sessile-subject"), Some("ada"), "negative control: an optional route tells of who is there");
+    assert_eq!(
+        echo.last().field("sessile-subject"),
+        Some("ada"),
+        "negative control: an optional route tells of who is there"
+    );
     world.stop().await;
 }
 
@@ -278,11 +294,20 @@ async fn p20_our_cookies_stay_here_and_the_apps_pass() {
     assert_eq!(echo.last().field("cookie"), None, "nothing left of them, no empty field");
     let secrets = [&browser.jar[SESSION], &browser.jar[ACCESS]];
     for seen in echo.seen() {
-        let text: String = seen.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("authorization")).map(|(_, v)| v.as_str()).collect();
+        let text: String = seen
+            .fields
+            .iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("authorization"))
+            .map(|(_, v)| v.as_str())
+            .collect();
         assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "{}", seen.line);
     }
     world.get("/open/x", &[("Cookie", "sessilex=1; __Host-other=2")]).await;
-    assert_eq!(echo.last().field("cookie"), Some("sessilex=1; __Host-other=2"), "negative control: like-sounding names are not ours");
+    assert_eq!(
+        echo.last().field("cookie"),
+        Some("sessilex=1; __Host-other=2"),
+        "negative control: like-sounding names are not ours"
+    );
     world.stop().await;
 }
 
@@ -309,12 +334,26 @@ async fn p1_the_clients_connection_ends_here() {
     let answer = world.request("POST", "/open/x", &fields, body).await;
     assert_eq!(answer.status, 200);
     let seen = echo.last();
-    for name in
-        ["connection", "x-drop-me", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade", "http2-settings", "sessile-subject", "x-other"]
-    {
+    for name in [
+        "connection",
+        "x-drop-me",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+        "http2-settings",
+        "sessile-subject",
+        "x-other",
+    ] {
         assert_eq!(seen.field(name), None, "{name}");
     }
-    assert_eq!((seen.field("accept"), seen.field("x-keep-me")), (Some("text/plain"), Some("1")), "negative control: the rest passes");
+    assert_eq!(
+        (seen.field("accept"), seen.field("x-keep-me")),
+        (Some("text/plain"), Some("1")),
+        "negative control: the rest passes"
+    );
     assert_eq!(seen.body, b"abc");
     world.stop().await;
 }
@@ -380,8 +419,16 @@ async fn p16_only_trusted_proxies_say_who_the_client_is() {
     let world = World::start(trusting).await;
     world.get("/open/x", &says).await;
     let seen = echo.last();
-    assert_eq!((seen.field("x-forwarded-for"), seen.count("x-forwarded-for")), (Some("203.0.113.9"), 1), "replaced, not appended to");
-    assert_eq!((seen.field("x-forwarded-host"), seen.field("x-forwarded-proto")), (Some("localhost"), Some("http")), "the public URL's, whoever asks");
+    assert_eq!(
+        (seen.field("x-forwarded-for"), seen.count("x-forwarded-for")),
+        (Some("203.0.113.9"), 1),
+        "replaced, not appended to"
+    );
+    assert_eq!(
+        (seen.field("x-forwarded-host"), seen.field("x-forwarded-proto")),
+        (Some("localhost"), Some("http")),
+        "the public URL's, whoever asks"
+    );
     world.stop().await;
 }
 
@@ -404,13 +451,18 @@ async fn a8_nothing_but_a_session_opens_a_session_route() {
         ("Cookie", "__Host-Http-sessile=x; __Host-Http-sessile-at=y"),
     ] {
         for method in ["GET", "HEAD", "OPTIONS", "POST", "PROPFIND"] {
-            let answer = world.request(method, "/private/x", &[(name, value), ("Sec-Fetch-Site", "same-origin")], b"").await;
+            let answer =
+                world.request(method, "/private/x", &[(name, value), ("Sec-Fetch-Site", "same-origin")], b"").await;
             assert_eq!(answer.status, 401, "{method} with {name}: {value}");
         }
     }
     assert_eq!(echo.count(), 0);
     let browser = world.sign_in("ada").await;
-    assert_eq!(world.get("/private/x", &[("Cookie", &browser.cookie())]).await.status, 200, "negative control: a session does");
+    assert_eq!(
+        world.get("/private/x", &[("Cookie", &browser.cookie())]).await.status,
+        200,
+        "negative control: a session does"
+    );
     world.stop().await;
 }
 

@@ -65,7 +65,11 @@ async fn p17_decided_and_forwarded_paths_are_the_same_bytes() {
     }
     assert_eq!(echo.count(), before);
     let browser = world.sign_in("ada").await;
-    assert_eq!(world.get("/admin/x?y", &[("Cookie", &browser.cookie())]).await.status, 200, "negative control: the route is there");
+    assert_eq!(
+        world.get("/admin/x?y", &[("Cookie", &browser.cookie())]).await.status,
+        200,
+        "negative control: the route is there"
+    );
     world.stop().await;
 }
 
@@ -89,9 +93,17 @@ async fn p19_no_request_names_its_upstream() {
         assert!(matches!(answer.status, 400 | 421), "{path} {host}: {}", answer.status);
     }
     let answer = world.get("/x", &[]).await;
-    assert_eq!((answer.status, answer.field("location").is_some()), (200, true), "negative control: the redirect is passed on");
+    assert_eq!(
+        (answer.status, answer.field("location").is_some()),
+        (200, true),
+        "negative control: the redirect is passed on"
+    );
     let absolute = world.get("http://localhost/y", &[("Host", "localhost")]).await;
-    assert_eq!((absolute.status, echo.last().target().to_owned()), (200, "/y".to_owned()), "absolute-form for our own host is fine");
+    assert_eq!(
+        (absolute.status, echo.last().target().to_owned()),
+        (200, "/y".to_owned()),
+        "absolute-form for our own host is fine"
+    );
     assert_eq!(evil.count(), 0);
     world.stop().await;
 }
@@ -103,7 +115,15 @@ async fn p10_a_foreign_host_is_misdirected() {
     let mut settings = settings(vec![route("/", echo.address, Access::Public)]);
     settings.hosts = vec!["app.example:8443".to_owned()];
     let world = World::start(settings).await;
-    for host in ["evil.example", "localhost.evil.example", "localhost.", "app.example", "app.example:8444", "10.0.0.1", "[2001:db8::1]"] {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "localhost.",
+        "app.example",
+        "app.example:8444",
+        "10.0.0.1",
+        "[2001:db8::1]",
+    ] {
         let answer = world.get("/x", &[("Host", host)]).await;
         assert_eq!((answer.status, answer.code().as_str()), (421, "unknown_host"), "{host}");
     }
@@ -122,7 +142,10 @@ async fn the_wire_gate_is_in_front() {
     let world = World::start(settings(vec![route("/", echo.address, Access::Public)])).await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for (status, head) in [
-        (400, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            400,
+            "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         (400, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"),
         (400, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: +5\r\n\r\n"),
         (400, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n"),

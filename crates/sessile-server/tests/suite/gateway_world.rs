@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use sessile::{Access, Arrival, Engine, EngineConfig, Peer, SystemClock};
+use sessile::{Access, Arrival, Clock, Engine, EngineConfig, Peer, SystemClock};
 use sessile_core::origin::Origin;
 use sessile_core::session::{Method, VerifiedIdentity};
 use sessile_core::{SessionId, Storage};
@@ -55,16 +55,16 @@ pub(crate) fn settings(routes: Vec<RouteSettings>) -> GatewaySettings {
     settings
 }
 
-pub(crate) async fn engine(change: impl FnOnce(&mut EngineConfig)) -> Engine {
+async fn engine(change: impl FnOnce(&mut EngineConfig), clock: Arc<dyn Clock>) -> Engine {
     let mut config = EngineConfig::for_origin(Origin::parse("http://localhost").expect("an origin"));
     config.limits.access_jitter_percent = 0;
     change(&mut config);
-    let clock = Arc::new(SystemClock::new());
     let entropy = sessile_aws_lc::entropy();
     let master = MasterKey::generate(&*entropy).expect("entropy");
-    let now = sessile::Clock::now(&*clock).wall;
+    let now = clock.now().wall;
     let vault = Vault::open(Arc::new(MemoryStore::new()), master, sessile_aws_lc::provider(), entropy, now).await;
-    let engine = Engine::start(Arc::new(vault.expect("the store opens")), config, clock).await.expect("the engine starts");
+    let engine =
+        Engine::start(Arc::new(vault.expect("the store opens")), config, clock).await.expect("the engine starts");
     engine.catch_up().await.expect("the feed is read");
     engine
 }
@@ -80,7 +80,15 @@ impl World {
     }
 
     pub(crate) async fn with(settings: GatewaySettings, change: impl FnOnce(&mut EngineConfig)) -> Self {
-        let engine = engine(change).await;
+        Self::on_clock(settings, change, Arc::new(SystemClock::new())).await
+    }
+
+    pub(crate) async fn on_clock(
+        settings: GatewaySettings,
+        change: impl FnOnce(&mut EngineConfig),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let engine = engine(change, clock).await;
         let gateway = Gateway::new(settings.clone(), engine.clone()).expect("the gateway starts");
         let sockets = Sockets::open(&settings).expect("a free port");
         let address = sockets.local_addr();
@@ -163,7 +171,9 @@ pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)], body: &
     for (name, value) in fields {
         head += &format!("{name}: {value}\r\n");
     }
-    let framed = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding"));
+    let framed = fields
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding"));
     if !framed && (!body.is_empty() || method == "POST" || method == "PUT") {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
@@ -245,7 +255,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
 
     /// The next final response, with its whole body.
     pub(crate) async fn answer(&mut self, to_head: bool) -> Answer {
-        self.try_answer(to_head).await.unwrap_or_else(|bytes| panic!("no response but {:?}", String::from_utf8_lossy(&bytes)))
+        self.try_answer(to_head)
+            .await
+            .unwrap_or_else(|bytes| panic!("no response but {:?}", String::from_utf8_lossy(&bytes)))
     }
 
     pub(crate) async fn try_answer(&mut self, to_head: bool) -> Result<Answer, Vec<u8>> {
@@ -263,7 +275,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             while let Some(data) = self.chunk().await? {
                 answer.body.extend_from_slice(&data);
             }
-        } else if let Some(length) = answer.field("content-length").map(|length| length.parse::<usize>().expect("a length")) {
+        } else if let Some(length) =
+            answer.field("content-length").map(|length| length.parse::<usize>().expect("a length"))
+        {
             while self.held.len() < length {
                 if self.more().await == 0 {
                     return Err(std::mem::take(&mut self.held));
@@ -280,8 +294,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Vec<u8>> {
         loop {
             if let Some(line) = find(&self.held, b"\r\n") {
-                let size = std::str::from_utf8(&self.held[..line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-                let size = size.unwrap_or_else(|| panic!("no chunk size in {:?}", String::from_utf8_lossy(&self.held[..line])));
+                let size =
+                    std::str::from_utf8(&self.held[..line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+                let size = size
+                    .unwrap_or_else(|| panic!("no chunk size in {:?}", String::from_utf8_lossy(&self.held[..line])));
                 if self.held.len() >= line + 2 + size + 2 {
                     let data = self.held[line + 2..line + 2 + size].to_vec();
                     self.held.drain(..line + 2 + size + 2);
@@ -331,7 +347,9 @@ impl Answer {
         let mut lines = text.split("\r\n");
         let status_line = lines.next().unwrap_or_default();
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let fields = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+        let fields = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
         Self {
             status: status.unwrap_or_else(|| panic!("no status in {status_line:?}")),
             fields: fields.collect(),
@@ -477,7 +495,10 @@ where
 }
 
 /// The next request on an upstream's connection, with its body.
-pub(crate) async fn read_request<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut Client<IO>, connection: usize) -> Option<Seen> {
+pub(crate) async fn read_request<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut Client<IO>,
+    connection: usize,
+) -> Option<Seen> {
     let mut seen = read_request_head(io, connection).await?;
     if seen.field("transfer-encoding").is_some() {
         while let Some(data) = io.chunk().await.ok()? {
@@ -494,7 +515,10 @@ pub(crate) async fn read_request<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut Cl
     Some(seen)
 }
 
-pub(crate) async fn read_request_head<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut Client<IO>, connection: usize) -> Option<Seen> {
+pub(crate) async fn read_request_head<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut Client<IO>,
+    connection: usize,
+) -> Option<Seen> {
     let end = loop {
         if let Some(end) = find(&io.held, b"\r\n\r\n") {
             break end;
@@ -508,7 +532,8 @@ pub(crate) async fn read_request_head<IO: AsyncRead + AsyncWrite + Unpin>(io: &m
     let text = String::from_utf8_lossy(&head[..end]).into_owned();
     let mut lines = text.split("\r\n");
     let line = lines.next().unwrap_or_default().to_owned();
-    let fields = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    let fields =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
     Some(Seen { line, fields: fields.collect(), body: Vec::new(), connection })
 }
 

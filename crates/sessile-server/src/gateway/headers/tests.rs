@@ -7,10 +7,29 @@ fn name(text: &str) -> HeaderName {
 /// P14: spelling does not matter.
 #[test]
 fn p14_a_name_is_recognised_in_every_spelling() {
-    for text in ["sessile-subject", "Sessile_Subject", "SESSILE.SUBJECT", "sessile~subject", "x_forwarded.for", "X-User", "x.user_id", "proxy"] {
+    for text in [
+        "sessile-subject",
+        "Sessile_Subject",
+        "SESSILE.SUBJECT",
+        "sessile~subject",
+        "x_forwarded.for",
+        "X-User",
+        "x.user_id",
+        "proxy",
+    ] {
         assert!(is_spoken_for(&name(text)), "{text}");
     }
-    for text in ["accept", "user-agent", "x-user-agent", "x-csrf-token", "x-api-key", "content-type", "xuser", "sessile", "x-requested-with"] {
+    for text in [
+        "accept",
+        "user-agent",
+        "x-user-agent",
+        "x-csrf-token",
+        "x-api-key",
+        "content-type",
+        "xuser",
+        "sessile",
+        "x-requested-with",
+    ] {
         assert!(!is_spoken_for(&name(text)), "negative control: {text}");
     }
 }

@@ -46,14 +46,21 @@ fn the_longest_prefix_wins() {
 #[test]
 fn b5_a_path_under_two_rules_goes_nowhere() {
     let table = table(&[("/", Access::Public), ("/admin", Access::Session)]);
-    for path in ["/ADMIN", "/Admin/x", "/admin;x", "/admin;x/y", "/admin./x", "/admin%20/x", "/admin%3Bx/y", "/aDmIn..;/x"] {
+    for path in
+        ["/ADMIN", "/Admin/x", "/admin;x", "/admin;x/y", "/admin./x", "/admin%20/x", "/admin%3Bx/y", "/aDmIn..;/x"]
+    {
         assert_eq!(found(&table, path), "ambiguous", "{path}");
     }
     for path in ["/admin/X", "/admin/x;y", "/X/admin", "/x;admin", "/x./y"] {
         assert_ne!(found(&table, path), "ambiguous", "negative control: {path} is under one rule for everybody");
     }
-    let strict = |path: &str| table.routes.iter().find(|route| covers(&route.prefix, path)).map(|route| route.prefix.as_str());
-    assert_eq!(strict("/ADMIN"), Some("/"), "negative control: comparing bytes alone would have let it through as public");
+    let strict =
+        |path: &str| table.routes.iter().find(|route| covers(&route.prefix, path)).map(|route| route.prefix.as_str());
+    assert_eq!(
+        strict("/ADMIN"),
+        Some("/"),
+        "negative control: comparing bytes alone would have let it through as public"
+    );
 }
 
 #[test]
@@ -86,13 +93,28 @@ fn r116_every_fault_is_told_at_once() {
             bad("/ok/", "http://127.0.0.1:2"),
         ],
     );
-    settings.sign_in_routes = vec!["POST /api/login".into(), "/api/login".into(), "post /x".into(), "POST x".into(), "POST /a/../b".into()];
+    settings.sign_in_routes =
+        vec!["POST /api/login".into(), "/api/login".into(), "post /x".into(), "POST x".into(), "POST /a/../b".into()];
     let faults = RouteTable::build(&settings, &HeaderValue::from_static("x")).unwrap_err();
     let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    for place in ["route 1 ", "route 2 ", "route 3 ", "route 4 ", "route 5 ", "route 6 ", "route 7 ", "route 8 ", "route 9 ", "route 11 "] {
+    for place in [
+        "route 1 ",
+        "route 2 ",
+        "route 3 ",
+        "route 4 ",
+        "route 5 ",
+        "route 6 ",
+        "route 7 ",
+        "route 8 ",
+        "route 9 ",
+        "route 11 ",
+    ] {
         assert!(text.iter().any(|line| line.starts_with(place)), "{place} in {text:#?}");
     }
-    assert!(!text.iter().any(|line| line.starts_with("route 10 ")), "negative control: a good one is not complained about");
+    assert!(
+        !text.iter().any(|line| line.starts_with("route 10 ")),
+        "negative control: a good one is not complained about"
+    );
     assert_eq!(text.iter().filter(|line| line.starts_with("sign-in route")).count(), 4, "{text:#?}");
 }
 

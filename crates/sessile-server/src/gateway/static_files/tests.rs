@@ -25,7 +25,9 @@ fn folder(spa: bool) -> (tempfile::TempDir, Folder) {
 
 async fn get(folder: &Folder, path: &str) -> String {
     match folder.answer(&Method::GET, path, &HeaderMap::new()).await {
-        FileAnswer::File(_, Some(body)) => String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap(),
+        FileAnswer::File(_, Some(body)) => {
+            String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        }
         FileAnswer::File(_, None) => "no body".to_owned(),
         FileAnswer::NotModified(_) => "not modified".to_owned(),
         FileAnswer::Elsewhere(path) => format!("to {path}"),
@@ -79,14 +81,19 @@ async fn hidden_files_and_roads_outside_lead_nowhere() {
 #[tokio::test]
 async fn tags_heads_and_methods() {
     let (_dir, folder) = folder(false);
-    let FileAnswer::File(fields, Some(_)) = folder.answer(&Method::GET, "/app.js", &HeaderMap::new()).await else { panic!("a file") };
+    let FileAnswer::File(fields, Some(_)) = folder.answer(&Method::GET, "/app.js", &HeaderMap::new()).await else {
+        panic!("a file")
+    };
     assert_eq!(fields[CONTENT_TYPE], "text/javascript; charset=utf-8");
     assert_eq!(fields[CONTENT_LENGTH], "4");
     let tag = fields[ETAG].clone();
     let asks = |value: HeaderValue| HeaderMap::from_iter([(IF_NONE_MATCH, value)]);
     assert!(matches!(folder.answer(&Method::GET, "/app.js", &asks(tag)).await, FileAnswer::NotModified(_)));
     let other = HeaderValue::from_static("\"other\", W/\"x\"");
-    assert!(matches!(folder.answer(&Method::GET, "/app.js", &asks(other)).await, FileAnswer::File(_, Some(_))), "negative control");
+    assert!(
+        matches!(folder.answer(&Method::GET, "/app.js", &asks(other)).await, FileAnswer::File(_, Some(_))),
+        "negative control"
+    );
     assert!(matches!(folder.answer(&Method::HEAD, "/app.js", &HeaderMap::new()).await, FileAnswer::File(_, None)));
     assert!(matches!(folder.answer(&Method::PUT, "/app.js", &HeaderMap::new()).await, FileAnswer::MethodNotAllowed));
 }
@@ -106,7 +113,9 @@ async fn h2_a_shrinking_file_is_an_error() {
     let (dir, folder) = folder(false);
     let file = dir.path().join("public/big.bin");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
-    let FileAnswer::File(_, Some(mut body)) = folder.answer(&Method::GET, "/big.bin", &HeaderMap::new()).await else { panic!("a file") };
+    let FileAnswer::File(_, Some(mut body)) = folder.answer(&Method::GET, "/big.bin", &HeaderMap::new()).await else {
+        panic!("a file")
+    };
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap().len();
     fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
     let mut read = first;
