@@ -1,4 +1,5 @@
-//! Vectors printed in the standards. One that were computed here would prove nothing about others.
+//! Vectors printed in the standards; one computed here would prove nothing about others. RFC 7520 has none
+//! for the algorithms we speak, except an HMAC key that is refused for being printed there.
 
 use crate::{bytes, exact, hex, public};
 use sessile_aws_lc::AwsLc;

@@ -5,9 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::token_world::{
-    AUDIENCE, CLIENT, ISSUER, LIFE, NOW, SCHEDULE, World, session, world, world_with,
-};
+use crate::token_world::{AUDIENCE, CLIENT, ISSUER, LIFE, NOW, SCHEDULE, World, session, world, world_with};
 use sessile_aws_lc::{AwsLc, SystemEntropy};
 use sessile_core::Timestamp;
 use sessile_core::crypto::{Algorithm, Crypto, Entropy, EntropyFailure};
@@ -16,11 +14,7 @@ use sessile_core::session::{Claims, Facts, Session};
 use sessile_core::token::{KeyRing, MintFailure, NewAccessToken, TokenRefused, VerifiedToken, jws};
 
 fn segments(token: &VerifiedToken) -> (Value, Value) {
-    let mut segments = token
-        .compact()
-        .expose()
-        .split('.')
-        .map(|segment| from_base64url(segment).unwrap());
+    let mut segments = token.compact().expose().split('.').map(|segment| from_base64url(segment).unwrap());
     let mut next = || serde_json::from_slice(&segments.next().unwrap()).unwrap();
     (next(), next())
 }
@@ -31,10 +25,7 @@ fn what_a_token_says() {
     let ours = world(Algorithm::Es256);
     let token = ours.mint();
     let (header, claims) = segments(&token);
-    assert_eq!(
-        header,
-        json!({"alg": "ES256", "typ": "at+jwt", "kid": ours.key().id.as_str()})
-    );
+    assert_eq!(header, json!({"alg": "ES256", "typ": "at+jwt", "kid": ours.key().id.as_str()}));
     assert_eq!(
         claims,
         json!({
@@ -45,19 +36,12 @@ fn what_a_token_says() {
         })
     );
     let again = ours.verify(token.compact().expose()).unwrap();
-    assert_eq!(
-        again.claims(),
-        token.claims(),
-        "what mint returns is what a verifier reads"
-    );
+    assert_eq!(again.claims(), token.claims(), "what mint returns is what a verifier reads");
     assert_eq!(again.key_id(), token.key_id());
     assert_eq!(again.claims().facts, ours.session.facts);
 
     // One audience is a string; no methods, no class: no claims.
-    let plain = Session {
-        facts: Facts::default(),
-        ..session(NOW)
-    };
+    let plain = Session { facts: Facts::default(), ..session(NOW) };
     let audience = [AUDIENCE[0].to_owned()];
     let new = NewAccessToken {
         session: &plain,
@@ -78,17 +62,10 @@ fn every_algorithm() {
     for algorithm in Algorithm::ALL {
         let ours = world(algorithm);
         let token = ours.mint();
-        assert_eq!(
-            ours.code(token.compact().expose()),
-            "accepted",
-            "{algorithm:?}"
-        );
+        assert_eq!(ours.code(token.compact().expose()), "accepted", "{algorithm:?}");
         assert_eq!(segments(&token).0["alg"], algorithm.name());
         // Negative control: another key of the same kind.
-        assert_eq!(
-            world(algorithm).code(token.compact().expose()),
-            "token_key_unknown"
-        );
+        assert_eq!(world(algorithm).code(token.compact().expose()), "token_key_unknown");
     }
     assert_eq!(Algorithm::from_name("RS256"), None);
     assert_eq!(Algorithm::from_name("none"), None);
@@ -98,17 +75,11 @@ fn every_algorithm() {
 #[test]
 fn token_ids_differ() {
     let ours = world(Algorithm::Hs256);
-    let ids: std::collections::BTreeSet<_> =
-        (0..1000).map(|_| ours.mint().claims().token_id).collect();
+    let ids: std::collections::BTreeSet<_> = (0..1000).map(|_| ours.mint().claims().token_id).collect();
     assert_eq!(ids.len(), 1000);
 }
 
-fn lived(
-    ours: &World,
-    session: &Session,
-    lifetime: Duration,
-    now: Timestamp,
-) -> Result<(u64, u64), MintFailure> {
+fn lived(ours: &World, session: &Session, lifetime: Duration, now: Timestamp) -> Result<(u64, u64), MintFailure> {
     let token = ours.mint_for(session, lifetime, now)?;
     let claims = token.claims();
     assert!(claims.issued_at <= now && now < claims.expires_at);
@@ -121,62 +92,21 @@ fn ends_with_the_session() {
     let ours = world(Algorithm::Hs256);
     let base = NOW.as_millis();
     let at = |ms: u64| Timestamp::from_millis(base + ms);
-    let ending = |ms: u64| Session {
-        absolute_end: at(ms),
-        ..session(NOW)
-    };
+    let ending = |ms: u64| Session { absolute_end: at(ms), ..session(NOW) };
     let open = ending(1_000_000);
-    assert_eq!(
-        lived(&ours, &open, LIFE, at(999)),
-        Ok((base, base + 300_000))
-    );
-    assert_eq!(
-        lived(&ours, &open, LIFE, at(1000)),
-        Ok((base + 1000, base + 301_000))
-    );
+    assert_eq!(lived(&ours, &open, LIFE, at(999)), Ok((base, base + 300_000)));
+    assert_eq!(lived(&ours, &open, LIFE, at(1000)), Ok((base + 1000, base + 301_000)));
     // Short lives, as tests use them.
-    assert_eq!(
-        lived(&ours, &open, Duration::from_secs(2), at(900)),
-        Ok((base, base + 2000))
-    );
-    assert_eq!(
-        lived(&ours, &open, Duration::from_millis(500), at(200)),
-        Ok((base, base + 1000))
-    );
-    assert_eq!(
-        lived(&ours, &open, Duration::from_millis(500), at(900)),
-        Ok((base, base + 1000))
-    );
-    assert_eq!(
-        lived(&ours, &open, Duration::ZERO, at(0)),
-        Ok((base, base + 1000))
-    );
-    assert_eq!(
-        lived(&ours, &open, Duration::MAX, at(0)),
-        Ok((base, base + 300_000)),
-        "cut to the longest"
-    );
+    assert_eq!(lived(&ours, &open, Duration::from_secs(2), at(900)), Ok((base, base + 2000)));
+    assert_eq!(lived(&ours, &open, Duration::from_millis(500), at(200)), Ok((base, base + 1000)));
+    assert_eq!(lived(&ours, &open, Duration::from_millis(500), at(900)), Ok((base, base + 1000)));
+    assert_eq!(lived(&ours, &open, Duration::ZERO, at(0)), Ok((base, base + 1000)));
+    assert_eq!(lived(&ours, &open, Duration::MAX, at(0)), Ok((base, base + 300_000)), "cut to the longest");
     // The session ends first.
-    assert_eq!(
-        lived(&ours, &ending(5_700), LIFE, at(0)),
-        Ok((base, base + 5_000))
-    );
-    assert_eq!(
-        lived(&ours, &ending(1_000), LIFE, at(999)),
-        Ok((base, base + 1_000))
-    );
-    for (end, now) in [
-        (999, 0),
-        (1_000, 1_000),
-        (1_000, 5_000),
-        (0, 0),
-        (5_700, 5_000),
-    ] {
-        assert_eq!(
-            lived(&ours, &ending(end), LIFE, at(now)),
-            Err(MintFailure::SessionOver),
-            "end {end}, now {now}"
-        );
+    assert_eq!(lived(&ours, &ending(5_700), LIFE, at(0)), Ok((base, base + 5_000)));
+    assert_eq!(lived(&ours, &ending(1_000), LIFE, at(999)), Ok((base, base + 1_000)));
+    for (end, now) in [(999, 0), (1_000, 1_000), (1_000, 5_000), (0, 0), (5_700, 5_000)] {
+        assert_eq!(lived(&ours, &ending(end), LIFE, at(now)), Err(MintFailure::SessionOver), "end {end}, now {now}");
     }
     // Whichever of the two ends is first.
     let audience = AUDIENCE.map(String::from);
@@ -190,6 +120,10 @@ fn ends_with_the_session() {
     };
     let token = ours.ring.mint(&SystemEntropy, &new, at(0)).unwrap();
     assert_eq!(token.claims().expires_at, at(10_000));
+    let soon = ending(4_000);
+    let careless = NewAccessToken { session: &soon, not_after: at(1_000_000), ..new };
+    let token = ours.ring.mint(&SystemEntropy, &careless, at(0)).unwrap();
+    assert_eq!(token.claims().expires_at, at(4_000));
 }
 
 proptest! {
@@ -257,8 +191,7 @@ fn app_claims() -> impl Strategy<Value = Map<String, Value>> {
                 .prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     });
-    prop::collection::btree_map("[a-z_\"\\\\é]{0,12}", value, 0..6)
-        .prop_map(|m| m.into_iter().collect())
+    prop::collection::btree_map("[a-z_\"\\\\é]{0,12}", value, 0..6).prop_map(|m| m.into_iter().collect())
 }
 
 /// MintFailure: what cannot be read is not signed, and the failure says why.
@@ -267,42 +200,21 @@ fn unreadable_tokens_are_not_minted() {
     let ours = world(Algorithm::Hs256);
     let with = |claims: Value| {
         let claims = Claims::new(serde_json::from_value(claims).unwrap()).unwrap();
-        let session = Session {
-            facts: Facts {
-                claims,
-                ..Facts::default()
-            },
-            ..session(NOW)
-        };
+        let session = Session { facts: Facts { claims, ..Facts::default() }, ..session(NOW) };
         ours.mint_for(&session, LIFE, NOW).map(drop)
     };
     assert_eq!(with(json!({"id": (1u64 << 53) - 1})), Ok(()));
-    assert_eq!(
-        with(json!({"id": 1u64 << 53})),
-        Err(MintFailure::Unreadable(TokenRefused::Payload))
-    );
-    assert_eq!(
-        with(json!({"id": (1u64 << 53).to_string()})),
-        Ok(()),
-        "as a string it is fine"
-    );
+    assert_eq!(with(json!({"id": 1u64 << 53})), Err(MintFailure::Unreadable(TokenRefused::Payload)));
+    assert_eq!(with(json!({"id": (1u64 << 53).to_string()})), Ok(()), "as a string it is fine");
 
     let large = |n: usize| with(json!({"x": "y".repeat(n)}));
     assert_eq!(large(5000), Ok(()));
-    let Err(MintFailure::TooLarge { bytes }) = large(8000) else {
-        panic!("too large")
-    };
+    let Err(MintFailure::TooLarge { bytes }) = large(8000) else { panic!("too large") };
     assert!(bytes > jws::MAX_TOKEN);
 
     // JA-73: a user named like the client.
-    let namesake = Session {
-        subject: CLIENT.parse().unwrap(),
-        ..session(NOW)
-    };
-    assert_eq!(
-        ours.mint_for(&namesake, LIFE, NOW).map(drop),
-        Err(MintFailure::Unreadable(TokenRefused::Claim("sub")))
-    );
+    let namesake = Session { subject: CLIENT.parse().unwrap(), ..session(NOW) };
+    assert_eq!(ours.mint_for(&namesake, LIFE, NOW).map(drop), Err(MintFailure::Unreadable(TokenRefused::Claim("sub"))));
 
     // Nobody it would be for.
     let session = session(NOW);
@@ -366,10 +278,7 @@ fn no_entropy_no_token() {
         lifetime: LIFE,
         not_after: NOW.plus(LIFE),
     };
-    assert_eq!(
-        ours.ring.mint(&Broken, &new, NOW).map(drop),
-        Err(MintFailure::Entropy(EntropyFailure))
-    );
+    assert_eq!(ours.ring.mint(&Broken, &new, NOW).map(drop), Err(MintFailure::Entropy(EntropyFailure)));
     assert!(ours.ring.mint(&SystemEntropy, &new, NOW).is_ok());
 }
 
@@ -378,13 +287,7 @@ fn no_entropy_no_token() {
 fn no_key_no_token() {
     let none = world_with(Vec::new());
     assert_eq!(none.mint_at(NOW).map(drop), Err(MintFailure::NoActiveKey));
-    let key = KeyRing::new_key(
-        &AwsLc,
-        Algorithm::Es256,
-        none.ring.next_active_from(NOW),
-        NOW,
-    )
-    .unwrap();
+    let key = KeyRing::new_key(&AwsLc, Algorithm::Es256, none.ring.next_active_from(NOW), NOW).unwrap();
     let one = KeyRing::load(&AwsLc, vec![key], SCHEDULE).unwrap();
     assert!(World { ring: one, ..none }.mint_at(NOW).is_ok());
 }
@@ -393,33 +296,21 @@ fn no_key_no_token() {
 #[test]
 fn the_published_key_verifies() {
     use sessile_core::crypto::PublicKey;
-    for algorithm in [
-        Algorithm::Es256,
-        Algorithm::Es384,
-        Algorithm::EdDsa,
-        Algorithm::Ps256,
-    ] {
+    for algorithm in [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Ps256] {
         let ours = world(algorithm);
         let token = ours.mint();
         let set = ours.ring.jwks(NOW);
         let jwk = &set["keys"][0];
         let number = |name: &str| from_base64url(jwk[name].as_str().unwrap()).unwrap();
         let key = match algorithm {
-            Algorithm::Es256 => PublicKey::P256 {
-                x: number("x").try_into().unwrap(),
-                y: number("y").try_into().unwrap(),
-            },
-            Algorithm::Es384 => PublicKey::P384 {
-                x: number("x").try_into().unwrap(),
-                y: number("y").try_into().unwrap(),
-            },
-            Algorithm::EdDsa => PublicKey::Ed25519 {
-                x: number("x").try_into().unwrap(),
-            },
-            _ => PublicKey::Rsa {
-                n: number("n"),
-                e: number("e"),
-            },
+            Algorithm::Es256 => {
+                PublicKey::P256 { x: number("x").try_into().unwrap(), y: number("y").try_into().unwrap() }
+            }
+            Algorithm::Es384 => {
+                PublicKey::P384 { x: number("x").try_into().unwrap(), y: number("y").try_into().unwrap() }
+            }
+            Algorithm::EdDsa => PublicKey::Ed25519 { x: number("x").try_into().unwrap() },
+            _ => PublicKey::Rsa { n: number("n"), e: number("e") },
         };
         let (input, signature) = token.compact().expose().rsplit_once('.').unwrap();
         let verifier = AwsLc.public_key(algorithm, &key).unwrap();
