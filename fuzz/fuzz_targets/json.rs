@@ -14,20 +14,11 @@ fn depth(value: &Value) -> usize {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let caps = Caps {
-        bytes: 4096,
-        depth: 8,
-    };
+    let caps = Caps { bytes: 4096, depth: 8 };
     let Ok(value) = parse(data, caps) else { return };
     assert!(data.len() <= caps.bytes && depth(&value) <= caps.depth && numbers_in_range(&value));
     assert_eq!(serde_json::from_slice::<Value>(data).expect("JSON"), value);
     // Written out and read again it is still within the rules.
-    let again = parse(
-        value.to_string().as_bytes(),
-        Caps {
-            bytes: usize::MAX,
-            ..caps
-        },
-    );
+    let again = parse(value.to_string().as_bytes(), Caps { bytes: usize::MAX, ..caps });
     assert!(again.is_ok());
 });

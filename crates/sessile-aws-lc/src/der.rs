@@ -8,18 +8,9 @@ pub(crate) fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
         0..=0x7f => (usize::from(*length), rest),
         0x81 | 0x82 => {
             let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (
-                octets
-                    .iter()
-                    .fold(0, |value, b| value << 8 | usize::from(*b)),
-                rest,
-            )
+            (octets.iter().fold(0, |value, b| value << 8 | usize::from(*b)), rest)
         }
         _ => return None,
     };
-    if *found == tag {
-        rest.split_at_checked(length)
-    } else {
-        None
-    }
+    if *found == tag { rest.split_at_checked(length) } else { None }
 }

@@ -18,14 +18,12 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
 };
 use aws_lc_rs::{digest, error::Unspecified, hmac, rand};
 
 use sessile_core::crypto::{
-    Algorithm, Crypto, CryptoFault, Entropy, EntropyFailure, KeyRefused, PublicKey, SigningKey,
-    VerifyingKey,
+    Algorithm, Crypto, CryptoFault, Entropy, EntropyFailure, KeyRefused, PublicKey, SigningKey, VerifyingKey,
 };
 use sessile_core::{Secret, SecretBytes};
 
@@ -75,68 +73,35 @@ impl Crypto for AwsLc {
         Secret::new(out)
     }
 
-    fn seal(
-        &self,
-        key: &Secret<32>,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, CryptoFault> {
+    fn seal(&self, key: &Secret<32>, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, CryptoFault> {
         // Room for the tag first: growing would leave an unwiped copy of the plaintext behind.
         let mut sealed = Vec::with_capacity(plaintext.len() + TAG_BYTES);
         sealed.extend_from_slice(plaintext);
         aes(key)
             .and_then(|aes| {
-                aes.seal_in_place_append_tag(
-                    Nonce::assume_unique_for_key(*nonce),
-                    Aad::from(aad),
-                    &mut sealed,
-                )
+                aes.seal_in_place_append_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut sealed)
             })
             .map_err(|Unspecified| CryptoFault)?;
         Ok(sealed)
     }
 
-    fn open(
-        &self,
-        key: &Secret<32>,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        sealed: &[u8],
-    ) -> Option<SecretBytes> {
+    fn open(&self, key: &Secret<32>, nonce: &[u8; 12], aad: &[u8], sealed: &[u8]) -> Option<SecretBytes> {
         let mut opened = sealed.to_vec();
         let aes = aes(key).ok()?;
-        let length = aes
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(aad),
-                &mut opened,
-            )
-            .ok()?
-            .len();
+        let length = aes.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut opened).ok()?.len();
         opened.truncate(length);
         Some(SecretBytes::new(opened))
     }
 
     fn generate_key(&self, algorithm: Algorithm) -> Result<SecretBytes, CryptoFault> {
-        generate(algorithm)
-            .map(SecretBytes::new)
-            .map_err(|Unspecified| CryptoFault)
+        generate(algorithm).map(SecretBytes::new).map_err(|Unspecified| CryptoFault)
     }
 
-    fn signing_key(
-        &self,
-        algorithm: Algorithm,
-        private: &SecretBytes,
-    ) -> Result<Box<dyn SigningKey>, KeyRefused> {
+    fn signing_key(&self, algorithm: Algorithm, private: &SecretBytes) -> Result<Box<dyn SigningKey>, KeyRefused> {
         Ok(Box::new(Signer::load(algorithm, private)?))
     }
 
-    fn verifying_key(
-        &self,
-        algorithm: Algorithm,
-        private: &SecretBytes,
-    ) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
+    fn verifying_key(&self, algorithm: Algorithm, private: &SecretBytes) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
         let verifier = match Signer::load(algorithm, private)?.public() {
             Some(public) => Verifier::public(algorithm, &public)?,
             None => Verifier::shared(private)?,
@@ -144,11 +109,7 @@ impl Crypto for AwsLc {
         Ok(Box::new(verifier))
     }
 
-    fn public_key(
-        &self,
-        algorithm: Algorithm,
-        public: &PublicKey,
-    ) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
+    fn public_key(&self, algorithm: Algorithm, public: &PublicKey) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
         Ok(Box::new(Verifier::public(algorithm, public)?))
     }
 }
@@ -159,8 +120,7 @@ fn aes(key: &Secret<32>) -> Result<LessSafeKey, Unspecified> {
 
 fn generate(algorithm: Algorithm) -> Result<Vec<u8>, Unspecified> {
     let system = SystemRandom::new();
-    let ecdsa =
-        |curve| EcdsaKeyPair::generate_pkcs8(curve, &system).map(|key| key.as_ref().to_vec());
+    let ecdsa = |curve| EcdsaKeyPair::generate_pkcs8(curve, &system).map(|key| key.as_ref().to_vec());
     match algorithm {
         Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
         Algorithm::Es384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),

@@ -35,24 +35,18 @@ pub(crate) fn check(n: &[u8], e: &[u8], least_bits: usize) -> Result<(), KeyRefu
         return Err(KeyRefused("an RSA exponent outside 65537..2^32 or even"));
     }
     if has_roca_structure(n) {
-        return Err(KeyRefused(
-            "an RSA modulus made by the defective generator of CVE-2017-15361",
-        ));
+        return Err(KeyRefused("an RSA modulus made by the defective generator of CVE-2017-15361"));
     }
     Ok(())
 }
 
 /// Primes modulo which 65537 generates a proper subgroup; the moduli of CVE-2017-15361 lie in it for each.
-const SUBGROUP_PRIMES: [u32; 17] = [
-    11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
-];
+const SUBGROUP_PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
 
 /// An honest modulus shows this structure with a probability below 2^-25.
 fn has_roca_structure(n: &[u8]) -> bool {
     SUBGROUP_PRIMES.iter().all(|&prime| {
-        let residue = n
-            .iter()
-            .fold(0, |value, b| (value * 256 + u32::from(*b)) % prime);
+        let residue = n.iter().fold(0, |value, b| (value * 256 + u32::from(*b)) % prime);
         let mut power = 1;
         for _ in 0..prime {
             if power == residue {

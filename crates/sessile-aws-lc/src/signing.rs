@@ -3,8 +3,8 @@
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair, RSA_PSS_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PSS_SHA256, RsaKeyPair,
 };
 
 use sessile_core::SecretBytes;
@@ -33,17 +33,13 @@ impl Signer {
             return Err(NOT_THIS_KIND);
         }
         Ok(match algorithm {
-            Algorithm::Es256 => Self::P256(
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-                    .map_err(|_| NOT_THIS_KIND)?,
-            ),
-            Algorithm::Es384 => Self::P384(
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der)
-                    .map_err(|_| NOT_THIS_KIND)?,
-            ),
-            Algorithm::EdDsa => {
-                Self::Ed25519(Ed25519KeyPair::from_pkcs8(der).map_err(|_| NOT_THIS_KIND)?)
+            Algorithm::Es256 => {
+                Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| NOT_THIS_KIND)?)
             }
+            Algorithm::Es384 => {
+                Self::P384(EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).map_err(|_| NOT_THIS_KIND)?)
+            }
+            Algorithm::EdDsa => Self::Ed25519(Ed25519KeyPair::from_pkcs8(der).map_err(|_| NOT_THIS_KIND)?),
             Algorithm::Ps256 => {
                 let pair = RsaKeyPair::from_pkcs8(der).map_err(|_| NOT_THIS_KIND)?;
                 let (n, e) = rsa::components(pair.public_key().as_ref()).ok_or(NOT_THIS_KIND)?;
@@ -70,37 +66,22 @@ impl SigningKey for Signer {
         match self {
             Self::P256(pair) => affine(pair).map(|(x, y)| PublicKey::P256 { x, y }),
             Self::P384(pair) => affine(pair).map(|(x, y)| PublicKey::P384 { x, y }),
-            Self::Ed25519(pair) => pair
-                .public_key()
-                .as_ref()
-                .try_into()
-                .ok()
-                .map(|x| PublicKey::Ed25519 { x }),
-            Self::Rsa(pair) => {
-                rsa::components(pair.public_key().as_ref()).map(|(n, e)| PublicKey::Rsa {
-                    n: n.to_vec(),
-                    e: e.to_vec(),
-                })
-            }
+            Self::Ed25519(pair) => pair.public_key().as_ref().try_into().ok().map(|x| PublicKey::Ed25519 { x }),
+            Self::Rsa(pair) => rsa::components(pair.public_key().as_ref())
+                .map(|(n, e)| PublicKey::Rsa { n: n.to_vec(), e: e.to_vec() }),
             Self::Shared(_) => None,
         }
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoFault> {
         let signature = match self {
-            Self::P256(pair) | Self::P384(pair) => pair
-                .sign(&SystemRandom::new(), message)
-                .map(|s| s.as_ref().to_vec()),
+            Self::P256(pair) | Self::P384(pair) => {
+                pair.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec())
+            }
             Self::Ed25519(pair) => pair.try_sign(message).map(|s| s.as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(
-                    &RSA_PSS_SHA256,
-                    &SystemRandom::new(),
-                    message,
-                    &mut signature,
-                )
-                .map(|()| signature)
+                pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature).map(|()| signature)
             }
             Self::Shared(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
         };

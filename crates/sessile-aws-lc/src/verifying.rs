@@ -2,8 +2,8 @@
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents,
 };
 
 use sessile_core::SecretBytes;
@@ -38,9 +38,7 @@ impl Verifier {
             }
             (Algorithm::EdDsa, PublicKey::Ed25519 { x }) => {
                 ed25519::check(x)?;
-                ParsedPublicKey::new(&ED25519, x)
-                    .map(Self::Ed25519)
-                    .map_err(|_| OFF_CURVE)
+                ParsedPublicKey::new(&ED25519, x).map(Self::Ed25519).map_err(|_| OFF_CURVE)
             }
             (Algorithm::Ps256, PublicKey::Rsa { n, e }) => {
                 rsa::check(n, e, FOREIGN_BITS)?;
@@ -50,15 +48,8 @@ impl Verifier {
                     .map_err(|_| KeyRefused("not an RSA public key"))
             }
             (
-                Algorithm::Es256
-                | Algorithm::Es384
-                | Algorithm::EdDsa
-                | Algorithm::Ps256
-                | Algorithm::Hs256,
-                PublicKey::P256 { .. }
-                | PublicKey::P384 { .. }
-                | PublicKey::Ed25519 { .. }
-                | PublicKey::Rsa { .. },
+                Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa | Algorithm::Ps256 | Algorithm::Hs256,
+                PublicKey::P256 { .. } | PublicKey::P384 { .. } | PublicKey::Ed25519 { .. } | PublicKey::Rsa { .. },
             ) => Err(KeyRefused("a key of another family than the algorithm's")),
         }
     }
@@ -85,12 +76,8 @@ impl VerifyingKey for Verifier {
 
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::P256(key) | Self::P384(key) | Self::Rsa(key) => {
-                key.verify_sig(message, signature).is_ok()
-            }
-            Self::Ed25519(key) => {
-                ed25519::sound(signature) && key.verify_sig(message, signature).is_ok()
-            }
+            Self::P256(key) | Self::P384(key) | Self::Rsa(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Ed25519(key) => ed25519::sound(signature) && key.verify_sig(message, signature).is_ok(),
             Self::Shared(key) => hmac::verify(key, message, signature).is_ok(),
         }
     }

@@ -57,12 +57,7 @@ pub fn parse(text: &[u8], caps: Caps) -> Result<Value, JsonRefused> {
     }
     let reason = Cell::new(JsonRefused::Syntax);
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict {
-        levels: caps.depth,
-        reason: &reason,
-    }
-    .deserialize(&mut reader)
-    .map_err(|_| reason.get())?;
+    let value = Strict { levels: caps.depth, reason: &reason }.deserialize(&mut reader).map_err(|_| reason.get())?;
     reader.end().map_err(|_| JsonRefused::Syntax)?;
     Ok(value)
 }
@@ -129,19 +124,11 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        if value <= LARGEST {
-            Ok(value.into())
-        } else {
-            Err(self.refuse(JsonRefused::NumberRange))
-        }
+        if value <= LARGEST { Ok(value.into()) } else { Err(self.refuse(JsonRefused::NumberRange)) }
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        if value.unsigned_abs() <= LARGEST {
-            Ok(value.into())
-        } else {
-            Err(self.refuse(JsonRefused::NumberRange))
-        }
+        if value.unsigned_abs() <= LARGEST { Ok(value.into()) } else { Err(self.refuse(JsonRefused::NumberRange)) }
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {

@@ -24,17 +24,11 @@ fn loads_public(algorithm: Algorithm, key: &PublicKey) -> Result<(), KeyRefused>
 /// a key serves the algorithm it was made for and no other.
 #[test]
 fn one_key_one_algorithm() {
-    let pairs: Vec<_> = Algorithm::ALL
-        .iter()
-        .map(|&algorithm| (algorithm, pair(algorithm)))
-        .collect();
+    let pairs: Vec<_> = Algorithm::ALL.iter().map(|&algorithm| (algorithm, pair(algorithm))).collect();
     for (made_for, pair) in &pairs {
         assert_eq!(pair.signing.algorithm(), *made_for);
         assert_eq!(pair.verifying.algorithm(), *made_for);
-        assert_eq!(
-            pair.signing.public().is_none(),
-            *made_for == Algorithm::Hs256
-        );
+        assert_eq!(pair.signing.public().is_none(), *made_for == Algorithm::Hs256);
         for algorithm in Algorithm::ALL {
             let fits = algorithm == *made_for;
             // A private key's octets look random enough to serve as an HMAC secret. Nothing in the ring can
@@ -47,11 +41,7 @@ fn one_key_one_algorithm() {
                 );
             }
             if let Some(key) = pair.signing.public() {
-                assert_eq!(
-                    loads_public(algorithm, &key).is_ok(),
-                    fits,
-                    "public {made_for:?} as {algorithm:?}"
-                );
+                assert_eq!(loads_public(algorithm, &key).is_ok(), fits, "public {made_for:?} as {algorithm:?}");
             }
         }
     }
@@ -65,10 +55,7 @@ fn damaged_private_keys_are_refused() {
         assert!(loads_private(algorithm, &key).is_ok());
         assert!(loads_private(algorithm, &[]).is_err());
         for length in 1..key.len() {
-            assert!(
-                loads_private(algorithm, &key[..length]).is_err(),
-                "{algorithm:?} cut to {length}"
-            );
+            assert!(loads_private(algorithm, &key[..length]).is_err(), "{algorithm:?} cut to {length}");
         }
         assert!(
             loads_private(algorithm, &[key.as_slice(), &[0]].concat()).is_err(),
@@ -80,29 +67,17 @@ fn damaged_private_keys_are_refused() {
 /// a private key beside another's public key is refused.
 #[test]
 fn mismatched_halves_are_refused() {
-    let [mine, other] =
-        [pair(Algorithm::Es256), pair(Algorithm::Es256)].map(|p| p.private.expose().to_vec());
+    let [mine, other] = [pair(Algorithm::Es256), pair(Algorithm::Es256)].map(|p| p.private.expose().to_vec());
     // The uncompressed point ends the document.
     let point = mine.len() - 65;
     let mixed = [&mine[..point], &other[point..]].concat();
     assert!(loads_private(Algorithm::Es256, &mixed).is_err());
     assert!(loads_private(Algorithm::Es256, &[&mine[..point], &mine[point..]].concat()).is_ok());
 
-    let version2 = || {
-        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
-            .unwrap()
-            .as_ref()
-            .to_vec()
-    };
+    let version2 = || Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec();
     let [mine, other] = [version2(), version2()];
     let public_key = mine.len() - 32;
-    assert!(
-        loads_private(
-            Algorithm::EdDsa,
-            &[&mine[..public_key], &other[public_key..]].concat()
-        )
-        .is_err()
-    );
+    assert!(loads_private(Algorithm::EdDsa, &[&mine[..public_key], &other[public_key..]].concat()).is_err());
     assert!(loads_private(Algorithm::EdDsa, &mine).is_ok());
 }
 
@@ -111,15 +86,10 @@ fn mismatched_halves_are_refused() {
 fn short_rsa_keys_are_refused() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    assert_eq!(
-        loads_private(Algorithm::Ps256, der.as_ref()),
-        Err(KeyRefused("an RSA modulus that is too short"))
-    );
+    assert_eq!(loads_private(Algorithm::Ps256, der.as_ref()), Err(KeyRefused("an RSA modulus that is too short")));
     let ours = crate::pair(Algorithm::Ps256);
     assert!(loads_private(Algorithm::Ps256, ours.private.expose()).is_ok());
-    let Some(PublicKey::Rsa { n, .. }) = ours.signing.public() else {
-        panic!("an RSA key")
-    };
+    let Some(PublicKey::Rsa { n, .. }) = ours.signing.public() else { panic!("an RSA key") };
     assert_eq!(n.len() * 8, 3072);
 
     let modulus = |bits: usize| odd_modulus(bits);
@@ -132,46 +102,22 @@ fn short_rsa_keys_are_refused() {
 
 /// An odd number of exactly this many bits without small-prime structure.
 fn odd_modulus(bits: usize) -> PublicKey {
-    let mut n: Vec<u8> = (0..bits.div_ceil(8))
-        .map(|i| (i * 167 + 13) as u8)
-        .collect();
+    let mut n: Vec<u8> = (0..bits.div_ceil(8)).map(|i| (i * 167 + 13) as u8).collect();
     let top = (bits - 1) % 8;
     n[0] = 1 << top;
     *n.last_mut().unwrap() |= 1;
-    PublicKey::Rsa {
-        n,
-        e: vec![1, 0, 1],
-    }
+    PublicKey::Rsa { n, e: vec![1, 0, 1] }
 }
 
 /// JA-27: exponents 1, 3, even, oversized; even moduli; numbers with leading zeros.
 #[test]
 fn odd_rsa_numbers_are_refused() {
-    let PublicKey::Rsa { n, e } = odd_modulus(2048) else {
-        unreachable!()
-    };
-    let verdict = |n: &[u8], e: &[u8]| {
-        loads_public(
-            Algorithm::Ps256,
-            &PublicKey::Rsa {
-                n: n.to_vec(),
-                e: e.to_vec(),
-            },
-        )
-    };
+    let PublicKey::Rsa { n, e } = odd_modulus(2048) else { unreachable!() };
+    let verdict = |n: &[u8], e: &[u8]| loads_public(Algorithm::Ps256, &PublicKey::Rsa { n: n.to_vec(), e: e.to_vec() });
     assert_eq!(verdict(&n, &e), Ok(()));
-    for bad in [
-        &[][..],
-        &[0],
-        &[1],
-        &[3],
-        &[17],
-        &[0xff, 0xff],
-        &[1, 0, 0],
-        &[1, 0, 2],
-        &[1, 0, 0, 0, 1],
-        &[0, 1, 0, 1],
-    ] {
+    for bad in
+        [&[][..], &[0], &[1], &[3], &[17], &[0xff, 0xff], &[1, 0, 0], &[1, 0, 2], &[1, 0, 0, 0, 1], &[0, 1, 0, 1]]
+    {
         assert!(verdict(&n, bad).is_err(), "e = {bad:?}");
     }
     let mut even = n.clone();
@@ -189,21 +135,8 @@ fn roca_moduli_are_refused() {
     let mut n = vec![0; 256];
     n[0] = 0x80;
     n[256 - tail.len()..].copy_from_slice(&tail);
-    let verdict = |n: &[u8]| {
-        loads_public(
-            Algorithm::Ps256,
-            &PublicKey::Rsa {
-                n: n.to_vec(),
-                e: vec![1, 0, 1],
-            },
-        )
-    };
-    assert_eq!(
-        verdict(&n),
-        Err(KeyRefused(
-            "an RSA modulus made by the defective generator of CVE-2017-15361"
-        ))
-    );
+    let verdict = |n: &[u8]| loads_public(Algorithm::Ps256, &PublicKey::Rsa { n: n.to_vec(), e: vec![1, 0, 1] });
+    assert_eq!(verdict(&n), Err(KeyRefused("an RSA modulus made by the defective generator of CVE-2017-15361")));
     n[255] += 2;
     assert_eq!(verdict(&n), Ok(()), "two further on the structure is gone");
 }
@@ -211,34 +144,15 @@ fn roca_moduli_are_refused() {
 /// JA-28: points off the curve, among them the zero point.
 #[test]
 fn points_off_the_curve_are_refused() {
-    let Some(PublicKey::P256 { x, y }) = pair(Algorithm::Es256).signing.public() else {
-        panic!("a P-256 key")
-    };
+    let Some(PublicKey::P256 { x, y }) = pair(Algorithm::Es256).signing.public() else { panic!("a P-256 key") };
     assert!(loads_public(Algorithm::Es256, &PublicKey::P256 { x, y }).is_ok());
-    for (bad_x, bad_y) in [
-        (x, x),
-        (y, x),
-        ([0; 32], [0; 32]),
-        ([0xff; 32], y),
-        (x, flipped(y)),
-    ] {
+    for (bad_x, bad_y) in [(x, x), (y, x), ([0; 32], [0; 32]), ([0xff; 32], y), (x, flipped(y))] {
         assert!(loads_public(Algorithm::Es256, &PublicKey::P256 { x: bad_x, y: bad_y }).is_err());
     }
-    let Some(PublicKey::P384 { x, y }) = pair(Algorithm::Es384).signing.public() else {
-        panic!("a P-384 key")
-    };
+    let Some(PublicKey::P384 { x, y }) = pair(Algorithm::Es384).signing.public() else { panic!("a P-384 key") };
     assert!(loads_public(Algorithm::Es384, &PublicKey::P384 { x, y }).is_ok());
     assert!(loads_public(Algorithm::Es384, &PublicKey::P384 { x, y: flipped(y) }).is_err());
-    assert!(
-        loads_public(
-            Algorithm::Es384,
-            &PublicKey::P384 {
-                x: [0; 48],
-                y: [0; 48]
-            }
-        )
-        .is_err()
-    );
+    assert!(loads_public(Algorithm::Es384, &PublicKey::P384 { x: [0; 48], y: [0; 48] }).is_err());
 }
 
 fn flipped<const N: usize>(mut number: [u8; N]) -> [u8; N] {
@@ -250,9 +164,7 @@ fn flipped<const N: usize>(mut number: [u8; N]) -> [u8; N] {
 #[test]
 fn small_order_keys_are_refused() {
     let key = |x| PublicKey::Ed25519 { x };
-    let Some(good) = pair(Algorithm::EdDsa).signing.public() else {
-        panic!("a key pair")
-    };
+    let Some(good) = pair(Algorithm::EdDsa).signing.public() else { panic!("a key pair") };
     assert!(loads_public(Algorithm::EdDsa, &good).is_ok());
     let mut identity = [0; 32];
     identity[0] = 1;
@@ -268,11 +180,7 @@ fn weak_shared_secrets_are_refused() {
     let random = pair(Algorithm::Hs256).private.expose().to_vec();
     assert_eq!(random.len(), 32);
     assert_eq!(verdict(&random), Ok(()));
-    assert_eq!(
-        verdict(&[random.as_slice(), &random].concat()),
-        Ok(()),
-        "longer is fine"
-    );
+    assert_eq!(verdict(&[random.as_slice(), &random].concat()), Ok(()), "longer is fine");
     assert!(verdict(&random[..31]).is_err());
     assert!(verdict(&[]).is_err());
     for text in [
@@ -292,16 +200,9 @@ fn weak_shared_secrets_are_refused() {
         "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg",
     ] {
         let mut key = bytes(published);
-        assert_eq!(
-            verdict(&key),
-            Err(KeyRefused("an HMAC key printed in an RFC"))
-        );
+        assert_eq!(verdict(&key), Err(KeyRefused("an HMAC key printed in an RFC")));
         key[0] ^= 1;
-        assert_eq!(
-            verdict(&key),
-            Ok(()),
-            "the negative control: one bit away it is not in any list"
-        );
+        assert_eq!(verdict(&key), Ok(()), "the negative control: one bit away it is not in any list");
     }
 }
 
@@ -310,37 +211,18 @@ fn weak_shared_secrets_are_refused() {
 fn keys_do_not_print() {
     let ours = pair(Algorithm::Hs256);
     assert_eq!(format!("{:?}", ours.private), "SecretBytes(..)");
-    let Err(why) = loads_private(Algorithm::Es256, ours.private.expose()) else {
-        panic!("not a P-256 key")
-    };
+    let Err(why) = loads_private(Algorithm::Es256, ours.private.expose()) else { panic!("not a P-256 key") };
     let text = format!("{why} {why:?}");
-    assert!(
-        !ours
-            .private
-            .expose()
-            .windows(4)
-            .any(|part| text.contains(&format!("{part:?}"))),
-        "{text}"
-    );
+    assert!(!ours.private.expose().windows(4).any(|part| text.contains(&format!("{part:?}"))), "{text}");
 }
 
 /// Every pair made here works with its published half, as other verifiers use it.
 #[test]
 fn the_public_half_verifies() {
-    for algorithm in [
-        Algorithm::Es256,
-        Algorithm::Es384,
-        Algorithm::EdDsa,
-        Algorithm::Ps256,
-    ] {
+    for algorithm in [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Ps256] {
         let (ours, stranger) = (pair(algorithm), pair(algorithm));
         let signature = ours.signing.sign(b"message").unwrap();
-        assert!(
-            public(algorithm, &ours.signing.public().unwrap()).verifies(b"message", &signature)
-        );
-        assert!(
-            !public(algorithm, &stranger.signing.public().unwrap())
-                .verifies(b"message", &signature)
-        );
+        assert!(public(algorithm, &ours.signing.public().unwrap()).verifies(b"message", &signature));
+        assert!(!public(algorithm, &stranger.signing.public().unwrap()).verifies(b"message", &signature));
     }
 }

@@ -8,45 +8,21 @@ use sessile_core::crypto::{Crypto, Entropy, random};
 #[test]
 fn any_difference_keeps_it_shut() {
     let key = Secret::new([7; 32]);
-    let sealed = AwsLc
-        .seal(&key, &[1; 12], b"purpose", b"plaintext")
-        .unwrap();
+    let sealed = AwsLc.seal(&key, &[1; 12], b"purpose", b"plaintext").unwrap();
     assert_eq!(sealed.len(), b"plaintext".len() + 16);
-    assert_eq!(
-        AwsLc
-            .open(&key, &[1; 12], b"purpose", &sealed)
-            .unwrap()
-            .expose(),
-        b"plaintext"
-    );
+    assert_eq!(AwsLc.open(&key, &[1; 12], b"purpose", &sealed).unwrap().expose(), b"plaintext");
 
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert!(
-            AwsLc.open(&key, &[1; 12], b"purpose", &changed).is_none(),
-            "bit {bit}"
-        );
+        assert!(AwsLc.open(&key, &[1; 12], b"purpose", &changed).is_none(), "bit {bit}");
     }
     for length in 0..sealed.len() {
-        assert!(
-            AwsLc
-                .open(&key, &[1; 12], b"purpose", &sealed[..length])
-                .is_none(),
-            "length {length}"
-        );
+        assert!(AwsLc.open(&key, &[1; 12], b"purpose", &sealed[..length]).is_none(), "length {length}");
     }
     assert!(AwsLc.open(&key, &[2; 12], b"purpose", &sealed).is_none());
-    assert!(
-        AwsLc
-            .open(&key, &[1; 12], b"another purpose", &sealed)
-            .is_none()
-    );
-    assert!(
-        AwsLc
-            .open(&Secret::new([8; 32]), &[1; 12], b"purpose", &sealed)
-            .is_none()
-    );
+    assert!(AwsLc.open(&key, &[1; 12], b"another purpose", &sealed).is_none());
+    assert!(AwsLc.open(&Secret::new([8; 32]), &[1; 12], b"purpose", &sealed).is_none());
 }
 
 /// the system's generator gives different bytes each time, all of them.
@@ -71,8 +47,6 @@ fn entropy_fills_everything() {
             SystemEntropy.fill(&mut out[..end])
         }
     }
-    let last: u32 = (0..1000)
-        .map(|_| u32::from(random::<32>(&Short).unwrap()[31] & 1))
-        .sum();
+    let last: u32 = (0..1000).map(|_| u32::from(random::<32>(&Short).unwrap()[31] & 1)).sum();
     assert!(!fair(&last));
 }

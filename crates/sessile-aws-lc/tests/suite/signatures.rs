@@ -49,38 +49,21 @@ fn only_the_whole_signature_of_this_message() {
     for algorithm in Algorithm::ALL {
         let (ours, stranger) = (pair(algorithm), pair(algorithm));
         let signature = ours.signing.sign(MESSAGE).unwrap();
-        assert!(
-            ours.verifying.verifies(MESSAGE, &signature),
-            "{algorithm:?}"
-        );
+        assert!(ours.verifying.verifies(MESSAGE, &signature), "{algorithm:?}");
         assert!(!ours.verifying.verifies(b"massage", &signature));
         assert!(!ours.verifying.verifies(b"", &signature));
         assert!(!stranger.verifying.verifies(MESSAGE, &signature));
         for length in 0..signature.len() {
-            assert!(
-                !ours.verifying.verifies(MESSAGE, &signature[..length]),
-                "{algorithm:?} cut to {length}"
-            );
+            assert!(!ours.verifying.verifies(MESSAGE, &signature[..length]), "{algorithm:?} cut to {length}");
         }
         for tail in [0, 1, 0xff] {
-            assert!(
-                !ours
-                    .verifying
-                    .verifies(MESSAGE, &[signature.as_slice(), &[tail]].concat())
-            );
-            assert!(
-                !ours
-                    .verifying
-                    .verifies(MESSAGE, &[&[tail], signature.as_slice()].concat())
-            );
+            assert!(!ours.verifying.verifies(MESSAGE, &[signature.as_slice(), &[tail]].concat()));
+            assert!(!ours.verifying.verifies(MESSAGE, &[&[tail], signature.as_slice()].concat()));
         }
         for bit in 0..signature.len() * 8 {
             let mut changed = signature.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !ours.verifying.verifies(MESSAGE, &changed),
-                "{algorithm:?} bit {bit}"
-            );
+            assert!(!ours.verifying.verifies(MESSAGE, &changed), "{algorithm:?} bit {bit}");
         }
     }
 }
@@ -95,29 +78,12 @@ fn ecdsa_numbers_out_of_range() {
     let order = hex(P256_ORDER);
     let mut one = vec![0; 32];
     one[31] = 1;
-    let edges = [
-        vec![0; 32],
-        one.clone(),
-        minus(&order, &one),
-        order,
-        vec![0xff; 32],
-    ];
+    let edges = [vec![0; 32], one.clone(), minus(&order, &one), order, vec![0xff; 32]];
     for edge in &edges {
-        assert!(
-            !ours.verifying.verifies(MESSAGE, &[edge, s].concat()),
-            "r = {edge:02x?}"
-        );
-        assert!(
-            !ours.verifying.verifies(MESSAGE, &[r, edge].concat()),
-            "s = {edge:02x?}"
-        );
+        assert!(!ours.verifying.verifies(MESSAGE, &[edge, s].concat()), "r = {edge:02x?}");
+        assert!(!ours.verifying.verifies(MESSAGE, &[r, edge].concat()), "s = {edge:02x?}");
         for other in &edges {
-            assert!(
-                !ours
-                    .verifying
-                    .verifies(MESSAGE, &[edge.as_slice(), other].concat()),
-                "{edge:02x?} {other:02x?}"
-            );
+            assert!(!ours.verifying.verifies(MESSAGE, &[edge.as_slice(), other].concat()), "{edge:02x?} {other:02x?}");
         }
     }
 }
@@ -139,24 +105,15 @@ fn ecdsa_has_one_form() {
     let der = [&[0x30, content.len() as u8], content.as_slice()].concat();
     assert!(!ours.verifying.verifies(MESSAGE, &der));
     // Negative control: it is the same signature, in the form a verifier of ASN.1 takes.
-    let Some(PublicKey::P256 { x, y }) = ours.signing.public() else {
-        panic!("a P-256 key")
-    };
+    let Some(PublicKey::P256 { x, y }) = ours.signing.public() else { panic!("a P-256 key") };
     let point = [&[4], x.as_slice(), &y].concat();
     let lax = UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, point);
     assert!(lax.verify(MESSAGE, &der).is_ok());
 
     assert!(!ours.verifying.verifies(MESSAGE, &[&[0], r, s].concat()));
     assert!(!ours.verifying.verifies(MESSAGE, &[r, &[0], s].concat()));
-    assert!(
-        !ours
-            .verifying
-            .verifies(MESSAGE, &[&[0], r, &[0], s].concat())
-    );
-    assert_eq!(
-        pair(Algorithm::Es384).signing.sign(MESSAGE).unwrap().len(),
-        96
-    );
+    assert!(!ours.verifying.verifies(MESSAGE, &[&[0], r, &[0], s].concat()));
+    assert_eq!(pair(Algorithm::Es384).signing.sign(MESSAGE).unwrap().len(), 96);
 }
 
 /// JA-22: (r, n - s) is as valid as (r, s): signatures are no identity. What follows from it is tested with
@@ -178,16 +135,8 @@ fn ed25519_scalar_is_canonical() {
     let signature = ours.signing.sign(MESSAGE).unwrap();
     let (r, s) = signature.split_at(32);
     assert!(ours.verifying.verifies(MESSAGE, &[r, s].concat()));
-    assert!(
-        !ours
-            .verifying
-            .verifies(MESSAGE, &[r, &plus(s, &hex(ED25519_ORDER))].concat())
-    );
-    assert!(
-        !ours
-            .verifying
-            .verifies(MESSAGE, &[r, &hex(ED25519_ORDER)].concat())
-    );
+    assert!(!ours.verifying.verifies(MESSAGE, &[r, &plus(s, &hex(ED25519_ORDER))].concat()));
+    assert!(!ours.verifying.verifies(MESSAGE, &[r, &hex(ED25519_ORDER)].concat()));
 }
 
 /// JA-23: a signature whose R is the identity, made by the key's owner with the nonce 0 (its S is
@@ -203,11 +152,7 @@ fn ed25519_small_order_r() {
     let signature = [r, s].concat();
     let raw = hex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8");
     // Negative control first: without our check it passes.
-    assert!(
-        UnparsedPublicKey::new(&ED25519, raw)
-            .verify(message, &signature)
-            .is_ok()
-    );
+    assert!(UnparsedPublicKey::new(&ED25519, raw).verify(message, &signature).is_ok());
     assert!(!verifying.verifies(message, &signature));
 }
 
@@ -220,8 +165,6 @@ fn ed25519_undecodable_key() {
     let none = AwsLc.public_key(Algorithm::EdDsa, &PublicKey::Ed25519 { x: y });
     let signature = pair(Algorithm::EdDsa).signing.sign(MESSAGE).unwrap();
     assert!(none.is_err() || !none.unwrap().verifies(MESSAGE, &signature));
-    let good = PublicKey::Ed25519 {
-        x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
-    };
+    let good = PublicKey::Ed25519 { x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo") };
     assert!(!public(Algorithm::EdDsa, &good).verifies(MESSAGE, &signature));
 }

@@ -16,9 +16,7 @@ fn rfc7515_a3_es256() {
         y: exact("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
     };
     let input = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-    let signature = bytes(
-        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
-    );
+    let signature = bytes("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
     let key = public(Algorithm::Es256, &key);
     assert!(key.verifies(input, &signature));
     assert!(!key.verifies(&input[1..], &signature));
@@ -31,15 +29,9 @@ fn rfc8037_a4_ed25519() {
     let pkcs8 = SecretBytes::new([hex("302e020100300506032b657004220420"), seed].concat());
     let key = AwsLc.signing_key(Algorithm::EdDsa, &pkcs8).unwrap();
     let input = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-    let expected =
-        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    let expected = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     assert_eq!(base64url(&key.sign(input).unwrap()), expected);
-    assert_eq!(
-        key.public(),
-        Some(PublicKey::Ed25519 {
-            x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
-        })
-    );
+    assert_eq!(key.public(), Some(PublicKey::Ed25519 { x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo") }));
     let verifying = AwsLc.verifying_key(Algorithm::EdDsa, &pkcs8).unwrap();
     assert!(verifying.verifies(input, &bytes(expected)));
     assert!(!verifying.verifies(b"something else", &bytes(expected)));
@@ -48,13 +40,8 @@ fn rfc8037_a4_ed25519() {
 /// RFC 8037 appendix A.3 and RFC 7638 section 3.1: thumbprints.
 #[test]
 fn thumbprints() {
-    let ed25519 = PublicKey::Ed25519 {
-        x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
-    };
-    assert_eq!(
-        base64url(&thumbprint(&AwsLc, &ed25519)),
-        "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-    );
+    let ed25519 = PublicKey::Ed25519 { x: exact("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo") };
+    assert_eq!(base64url(&thumbprint(&AwsLc, &ed25519)), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     let rsa = PublicKey::Rsa {
         n: bytes(
             "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3\
@@ -64,10 +51,7 @@ fn thumbprints() {
         ),
         e: bytes("AQAB"),
     };
-    assert_eq!(
-        base64url(&thumbprint(&AwsLc, &rsa)),
-        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
-    );
+    assert_eq!(base64url(&thumbprint(&AwsLc, &rsa)), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     let mut other = rsa.clone();
     if let PublicKey::Rsa { e, .. } = &mut other {
         *e = bytes("Aw");
@@ -83,31 +67,16 @@ fn digest_and_mac() {
     let mut key = [0; 32];
     key[..20].fill(0x0b);
     let expected = hex("b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
-    assert!(
-        AwsLc
-            .mac(&Secret::new(key), &[b"Hi ", b"There"])
-            .matches(&expected)
-    );
+    assert!(AwsLc.mac(&Secret::new(key), &[b"Hi ", b"There"]).matches(&expected));
     key[31] = 1;
-    assert!(
-        !AwsLc
-            .mac(&Secret::new(key), &[b"Hi There"])
-            .matches(&expected)
-    );
+    assert!(!AwsLc.mac(&Secret::new(key), &[b"Hi There"]).matches(&expected));
 }
 
 /// GCM specification (McGrew, Viega), test case 14: AES-256.
 #[test]
 fn aead() {
-    let sealed = AwsLc
-        .seal(&Secret::new([0; 32]), &[0; 12], b"", &[0; 16])
-        .unwrap();
-    assert_eq!(
-        sealed,
-        hex("cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919")
-    );
-    let other = AwsLc
-        .seal(&Secret::new([1; 32]), &[0; 12], b"", &[0; 16])
-        .unwrap();
+    let sealed = AwsLc.seal(&Secret::new([0; 32]), &[0; 12], b"", &[0; 16]).unwrap();
+    assert_eq!(sealed, hex("cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"));
+    let other = AwsLc.seal(&Secret::new([1; 32]), &[0; 12], b"", &[0; 16]).unwrap();
     assert_ne!(sealed, other);
 }

@@ -83,17 +83,12 @@ impl FromStr for TokenId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        from_base64url_exact(text)
-            .map(Self)
-            .ok_or(InvalidId("a token id is 22 base64url characters"))
+        from_base64url_exact(text).map(Self).ok_or(InvalidId("a token id is 22 base64url characters"))
     }
 }
 
 /// The size is capped by the token's; the depth is that of [`Claims`] plus the claims set itself.
-const PAYLOAD_CAPS: Caps = Caps {
-    bytes: super::jws::MAX_TOKEN,
-    depth: 10,
-};
+const PAYLOAD_CAPS: Caps = Caps { bytes: super::jws::MAX_TOKEN, depth: 10 };
 
 /// 9999-12-31T23:59:59Z. Later times are milliseconds taken for seconds, or an attack (JA-63).
 const LATEST_SECOND: u64 = 253_402_300_799;
@@ -101,12 +96,8 @@ const LATEST_SECOND: u64 = 253_402_300_799;
 impl AccessClaims {
     /// The claims set as JSON. Ours are written last: no application claim can stand in for them.
     pub(super) fn to_json(&self) -> String {
-        let mut set: Map<String, Value> = self
-            .facts
-            .claims
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.clone()))
-            .collect();
+        let mut set: Map<String, Value> =
+            self.facts.claims.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
         let mut put = |name: &str, value: Value| set.insert(name.to_string(), value);
         put("iss", self.issuer.as_str().into());
         put("sub", self.subject.as_str().into());
@@ -185,20 +176,13 @@ impl Set {
         }
     }
 
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&Value) -> Option<T>,
-    ) -> Result<T, TokenRefused> {
+    fn required<T>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, TokenRefused> {
         self.optional(name, read)?.ok_or(TokenRefused::Claim(name))
     }
 }
 
 fn text(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .map(String::from)
+    value.as_str().filter(|text| !text.is_empty()).map(String::from)
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {
@@ -223,8 +207,6 @@ fn seconds(value: &Value) -> Option<Timestamp> {
     if let Some(whole) = value.as_u64() {
         return (whole <= LATEST_SECOND).then(|| Timestamp::from_secs(whole));
     }
-    let fraction = value
-        .as_f64()
-        .filter(|n| n.is_sign_positive() && *n <= LATEST_SECOND as f64)?;
+    let fraction = value.as_f64().filter(|n| n.is_sign_positive() && *n <= LATEST_SECOND as f64)?;
     Some(Timestamp::from_millis((fraction * 1000.0) as u64))
 }

@@ -23,10 +23,7 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 /// Longest header segment, in bytes as transmitted (JA-38).
 pub const MAX_HEADER: usize = 4 * 1024;
 
-const HEADER_CAPS: Caps = Caps {
-    bytes: MAX_HEADER,
-    depth: 8,
-};
+const HEADER_CAPS: Caps = Caps { bytes: MAX_HEADER, depth: 8 };
 
 /// A token whose form is right and whose signature has not been checked.
 #[derive(Debug)]
@@ -43,19 +40,13 @@ pub fn parse<'a>(compact: &'a str, kind: &str) -> Result<Unverified<'a>, TokenRe
     if compact.len() > MAX_TOKEN {
         return Err(TokenRefused::TooLarge);
     }
-    if !compact
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    {
+    if !compact.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         return Err(TokenRefused::NotCompact);
     }
     let mut segments = compact.split('.');
-    let (Some(header), Some(payload), Some(signature), None) = (
-        segments.next(),
-        segments.next(),
-        segments.next(),
-        segments.next(),
-    ) else {
+    let (Some(header), Some(payload), Some(signature), None) =
+        (segments.next(), segments.next(), segments.next(), segments.next())
+    else {
         return Err(TokenRefused::NotCompact);
     };
     if header.is_empty() || payload.is_empty() || signature.is_empty() {
@@ -79,11 +70,7 @@ fn read_header(segment: &str, kind: &str) -> Result<(Algorithm, KeyId), TokenRef
     let Ok(Value::Object(mut header)) = json::parse(&bytes, HEADER_CAPS) else {
         return Err(TokenRefused::Header);
     };
-    let (algorithm, typ, key_id) = (
-        header.remove("alg"),
-        header.remove("typ"),
-        header.remove("kid"),
-    );
+    let (algorithm, typ, key_id) = (header.remove("alg"), header.remove("typ"), header.remove("kid"));
     if !header.is_empty() {
         return Err(TokenRefused::HeaderMember);
     }
@@ -139,17 +126,9 @@ impl Unverified<'_> {
 }
 
 /// Signs `payload` as a token of `kind`.
-pub fn sign(
-    kind: &str,
-    key_id: &KeyId,
-    key: &dyn SigningKey,
-    payload: &[u8],
-) -> Result<SecretText, CryptoFault> {
+pub fn sign(kind: &str, key_id: &KeyId, key: &dyn SigningKey, payload: &[u8]) -> Result<SecretText, CryptoFault> {
     // Nothing here needs escaping: the three values come from sets without quotes and backslashes.
-    let header = format!(
-        r#"{{"alg":"{}","typ":"{kind}","kid":"{key_id}"}}"#,
-        key.algorithm().name()
-    );
+    let header = format!(r#"{{"alg":"{}","typ":"{kind}","kid":"{key_id}"}}"#, key.algorithm().name());
     let input = format!("{}.{}", base64url(header.as_bytes()), base64url(payload));
     let signature = SecretText::new(base64url(&key.sign(input.as_bytes())?));
     // Room for all of it first: growing would leave an unwiped copy behind.

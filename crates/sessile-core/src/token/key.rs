@@ -45,9 +45,7 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if text.is_empty() || text.len() > Self::MAX_BYTES || !text.bytes().all(allowed) {
-            return Err(InvalidId(
-                "a key id is 1 to 64 letters, digits, '-' and '_'",
-            ));
+            return Err(InvalidId("a key id is 1 to 64 letters, digits, '-' and '_'"));
         }
         Ok(Self(text.to_string()))
     }
@@ -55,9 +53,7 @@ impl FromStr for KeyId {
 
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -102,21 +98,13 @@ pub fn thumbprint(crypto: &dyn Crypto, key: &PublicKey) -> [u8; 32] {
         PublicKey::Ed25519 { x } => {
             format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(x))
         }
-        PublicKey::Rsa { n, e } => format!(
-            r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
-            base64url(e),
-            base64url(n)
-        ),
+        PublicKey::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, base64url(e), base64url(n)),
     };
     crypto.sha256(canonical.as_bytes())
 }
 
 fn ec_members(curve: &str, x: &[u8], y: &[u8]) -> String {
-    format!(
-        r#"{{"crv":"{curve}","kty":"EC","x":"{}","y":"{}"}}"#,
-        base64url(x),
-        base64url(y)
-    )
+    format!(r#"{{"crv":"{curve}","kty":"EC","x":"{}","y":"{}"}}"#, base64url(x), base64url(y))
 }
 
 /// The key as JWK (RFC 7517, RFC 7518 section 6, RFC 8037 section 2). [`PublicKey`] has no private or

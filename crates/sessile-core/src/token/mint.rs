@@ -69,8 +69,7 @@ impl KeyRing {
         if bytes > MAX_TOKEN {
             return Err(MintFailure::TooLarge { bytes });
         }
-        let (claims, _) =
-            AccessClaims::from_json(payload.as_bytes()).map_err(MintFailure::Unreadable)?;
+        let (claims, _) = AccessClaims::from_json(payload.as_bytes()).map_err(MintFailure::Unreadable)?;
         Ok(VerifiedToken::of(compact, claims, key_id.clone()))
     }
 }
@@ -116,10 +115,7 @@ impl fmt::Display for MintFailure {
             Self::SessionOver => f.write_str("the session is over"),
             Self::NoActiveKey => f.write_str("no signing key is active; make one"),
             Self::TooLarge { bytes } => {
-                write!(
-                    f,
-                    "the access token would take {bytes} bytes, more than {MAX_TOKEN}; put fewer claims in it"
-                )
+                write!(f, "the access token would take {bytes} bytes, more than {MAX_TOKEN}; put fewer claims in it")
             }
             Self::Unreadable(why) => write!(f, "verifiers would refuse the access token: {why}"),
             Self::Entropy(fault) => fault.fmt(f),

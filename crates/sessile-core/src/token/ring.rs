@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use super::key::{self, KeyId, KeyRecord};
 use super::timeline::{Term, Turn, turns};
 use super::{CLOCK_SKEW, TokenRefused};
-use crate::crypto::{
-    Algorithm, Crypto, CryptoFault, KeyRefused, PublicKey, SigningKey, VerifyingKey,
-};
+use crate::crypto::{Algorithm, Crypto, CryptoFault, KeyRefused, PublicKey, SigningKey, VerifyingKey};
 use crate::time::Timestamp;
 
 /// When keys change.
@@ -123,23 +121,11 @@ impl KeyRing {
         if schedule.longest_token < Duration::from_secs(1) {
             return Err(KeyRingRefused::TokenTooShort);
         }
-        records.sort_by(|a, b| {
-            (a.active_from, a.created_at, &a.id).cmp(&(b.active_from, b.created_at, &b.id))
-        });
+        records.sort_by(|a, b| (a.active_from, a.created_at, &a.id).cmp(&(b.active_from, b.created_at, &b.id)));
         refuse_twins(&records)?;
-        refuse_mixture(
-            records
-                .iter()
-                .filter(|r| r.revoked_at.is_none())
-                .map(|r| r.algorithm),
-        )?;
-        let terms: Vec<Term> = records
-            .iter()
-            .map(|r| Term {
-                active_from: r.active_from,
-                revoked: r.revoked_at,
-            })
-            .collect();
+        refuse_mixture(records.iter().filter(|r| r.revoked_at.is_none()).map(|r| r.algorithm))?;
+        let terms: Vec<Term> =
+            records.iter().map(|r| Term { active_from: r.active_from, revoked: r.revoked_at }).collect();
         let entries = records
             .into_iter()
             .zip(turns(&terms, schedule.longest_token))
@@ -156,18 +142,9 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<KeyRecord, CryptoFault> {
         let private = crypto.generate_key(algorithm)?;
-        let signing = crypto
-            .signing_key(algorithm, &private)
-            .map_err(|_| CryptoFault)?;
+        let signing = crypto.signing_key(algorithm, &private).map_err(|_| CryptoFault)?;
         let id = key::id_of(crypto, signing.as_ref())?;
-        Ok(KeyRecord {
-            id,
-            algorithm,
-            created_at: now,
-            active_from,
-            revoked_at: None,
-            private,
-        })
+        Ok(KeyRecord { id, algorithm, created_at: now, active_from, revoked_at: None, private })
     }
 
     /// From when a key made now should sign: after every cached JWKS has been renewed; or at once, if there
@@ -182,11 +159,7 @@ impl KeyRing {
     /// Whether a key of `algorithm` may join: HMAC keys and key pairs do not mix in one ring (JA-17). Ask
     /// before storing a key, since a store that holds both loads nowhere.
     pub fn admits(&self, algorithm: Algorithm) -> Result<(), KeyRingRefused> {
-        let live = self
-            .entries
-            .iter()
-            .filter(|e| e.revoked_at.is_none())
-            .map(|e| e.algorithm);
+        let live = self.entries.iter().filter(|e| e.revoked_at.is_none()).map(|e| e.algorithm);
         refuse_mixture(live.chain([algorithm]))
     }
 
@@ -195,11 +168,7 @@ impl KeyRing {
         let Some((active, _)) = self.active(now) else {
             return RotationDue::Now;
         };
-        let KeySchedule {
-            rotate_every,
-            publish_ahead,
-            ..
-        } = self.schedule;
+        let KeySchedule { rotate_every, publish_ahead, .. } = self.schedule;
         // A key made while some clock was years ahead must not stop rotation until then.
         let horizon = now.plus(rotate_every).plus(publish_ahead);
         let newest = self
@@ -209,11 +178,7 @@ impl KeyRing {
             .map(|e| e.active_from)
             .fold(active.active_from, Timestamp::max);
         let due = newest.plus(rotate_every).minus(publish_ahead);
-        if now >= due {
-            RotationDue::Now
-        } else {
-            RotationDue::NotYet(due)
-        }
+        if now >= due { RotationDue::Now } else { RotationDue::NotYet(due) }
     }
 
     /// The published keys as JWK set: those that sign or verify now, and the next. No HMAC key, no private
@@ -223,13 +188,7 @@ impl KeyRing {
             .entries
             .iter()
             .filter(|entry| !entry.retired(now))
-            .filter_map(|entry| {
-                Some(key::jwk(
-                    &entry.id,
-                    entry.algorithm,
-                    entry.keys.as_ref()?.public.as_ref()?,
-                ))
-            })
+            .filter_map(|entry| Some(key::jwk(&entry.id, entry.algorithm, entry.keys.as_ref()?.public.as_ref()?)))
             .collect();
         json!({ "keys": keys })
     }
@@ -266,9 +225,7 @@ impl KeyRing {
     /// Whether a token verified earlier under this key would still be: not revoked, not retired since. A
     /// cache of verified tokens asks this each time.
     pub fn still_verifies(&self, id: &KeyId, now: Timestamp) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.id == *id && entry.verifier(entry.algorithm, now).is_ok())
+        self.entries.iter().any(|entry| entry.id == *id && entry.verifier(entry.algorithm, now).is_ok())
     }
 
     /// The key that verifies tokens naming `id` and `algorithm`, if it may now.
@@ -278,18 +235,13 @@ impl KeyRing {
         algorithm: Algorithm,
         now: Timestamp,
     ) -> Result<&dyn VerifyingKey, TokenRefused> {
-        let entry = self
-            .entries
-            .iter()
-            .find(|entry| entry.id == *id)
-            .ok_or(TokenRefused::KeyUnknown)?;
+        let entry = self.entries.iter().find(|entry| entry.id == *id).ok_or(TokenRefused::KeyUnknown)?;
         entry.verifier(algorithm, now)
     }
 
     /// The key that signs now, with its name.
     pub(super) fn signer(&self, now: Timestamp) -> Option<(&KeyId, &dyn SigningKey)> {
-        self.active(now)
-            .map(|(entry, keys)| (&entry.id, keys.signing.as_ref()))
+        self.active(now).map(|(entry, keys)| (&entry.id, keys.signing.as_ref()))
     }
 
     pub(super) fn longest_token(&self) -> Duration {
@@ -298,25 +250,14 @@ impl KeyRing {
 
     /// The last key whose turn has begun; nobody if that one is revoked.
     fn active(&self, now: Timestamp) -> Option<(&Entry, &Keys)> {
-        let entry = self
-            .entries
-            .iter()
-            .rev()
-            .find(|entry| entry.turn.begins.is_some_and(|begins| begins <= now))?;
+        let entry = self.entries.iter().rev().find(|entry| entry.turn.begins.is_some_and(|begins| begins <= now))?;
         Some((entry, entry.keys.as_ref()?))
     }
 }
 
 impl Entry {
     fn load(crypto: &dyn Crypto, record: KeyRecord, turn: Turn) -> Result<Self, KeyRingRefused> {
-        let KeyRecord {
-            id,
-            algorithm,
-            created_at,
-            active_from,
-            revoked_at,
-            private,
-        } = record;
+        let KeyRecord { id, algorithm, created_at, active_from, revoked_at, private } = record;
         let keys = match revoked_at {
             Some(_) => None,
             None => {
@@ -327,33 +268,17 @@ impl Entry {
                     return Err(KeyRingRefused::NotItsName(id));
                 }
                 let public = signing.public();
-                Some(Keys {
-                    signing,
-                    verifying,
-                    public,
-                })
+                Some(Keys { signing, verifying, public })
             }
         };
-        Ok(Self {
-            id,
-            algorithm,
-            created_at,
-            active_from,
-            revoked_at,
-            turn,
-            keys,
-        })
+        Ok(Self { id, algorithm, created_at, active_from, revoked_at, turn, keys })
     }
 
     fn retired(&self, now: Timestamp) -> bool {
         self.turn.retires.is_some_and(|at| now >= at)
     }
 
-    fn verifier(
-        &self,
-        algorithm: Algorithm,
-        now: Timestamp,
-    ) -> Result<&dyn VerifyingKey, TokenRefused> {
+    fn verifier(&self, algorithm: Algorithm, now: Timestamp) -> Result<&dyn VerifyingKey, TokenRefused> {
         if algorithm != self.algorithm {
             return Err(TokenRefused::Algorithm);
         }
@@ -384,27 +309,15 @@ fn refuse_mixture(algorithms: impl Iterator<Item = Algorithm>) -> Result<(), Key
     for algorithm in algorithms {
         match algorithm {
             Algorithm::Hs256 => shared = true,
-            Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa | Algorithm::Ps256 => {
-                pairs = true
-            }
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa | Algorithm::Ps256 => pairs = true,
         }
     }
-    if shared && pairs {
-        Err(KeyRingRefused::MixedFamilies)
-    } else {
-        Ok(())
-    }
+    if shared && pairs { Err(KeyRingRefused::MixedFamilies) } else { Ok(()) }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(
-                self.entries
-                    .iter()
-                    .map(|entry| (&entry.id, entry.algorithm)),
-            )
-            .finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| (&entry.id, entry.algorithm))).finish()
     }
 }
 

@@ -32,11 +32,7 @@ pub(super) fn turns(terms: &[Term], longest_token: Duration) -> impl Iterator<It
     let mut current: Option<usize> = None;
     for (index, term) in terms.iter().enumerate() {
         let nobody_signs = current.is_none_or(|before| terms[before].revoked.is_some());
-        let begins = if nobody_signs {
-            Timestamp::default()
-        } else {
-            term.active_from
-        };
+        let begins = if nobody_signs { Timestamp::default() } else { term.active_from };
         if term.revoked.is_some_and(|at| at <= begins) {
             continue;
         }
@@ -59,37 +55,23 @@ mod tests {
     }
 
     fn judged(terms: &[(u64, Option<u64>)]) -> Vec<(Option<u64>, Option<u64>)> {
-        let terms: Vec<Term> = terms
-            .iter()
-            .map(|&(from, revoked)| Term {
-                active_from: at(from),
-                revoked: revoked.map(at),
-            })
-            .collect();
+        let terms: Vec<Term> =
+            terms.iter().map(|&(from, revoked)| Term { active_from: at(from), revoked: revoked.map(at) }).collect();
         let secs = |t: Option<Timestamp>| t.map(Timestamp::as_secs);
-        turns(&terms, Duration::from_secs(300))
-            .map(|t| (secs(t.begins), secs(t.retires)))
-            .collect()
+        turns(&terms, Duration::from_secs(300)).map(|t| (secs(t.begins), secs(t.retires))).collect()
     }
 
     #[test]
     fn each_key_retires_after_its_successor_began() {
         assert_eq!(
             judged(&[(100, None), (1000, None), (2000, None)]),
-            [
-                (Some(0), Some(1360)),
-                (Some(1000), Some(2360)),
-                (Some(2000), None)
-            ]
+            [(Some(0), Some(1360)), (Some(1000), Some(2360)), (Some(2000), None)]
         );
     }
 
     #[test]
     fn a_revoked_signer_hands_over_at_once() {
-        assert_eq!(
-            judged(&[(100, Some(500)), (1000, None)])[1],
-            (Some(0), None)
-        );
+        assert_eq!(judged(&[(100, Some(500)), (1000, None)])[1], (Some(0), None));
         // Negative control: without the revocation the successor waits for its time.
         assert_eq!(judged(&[(100, None), (1000, None)])[1], (Some(1000), None));
     }
@@ -105,9 +87,6 @@ mod tests {
     #[test]
     fn an_older_key_is_not_brought_back() {
         // The second signed from 1000 and was revoked at 1500: the first stays retired at 1360.
-        assert_eq!(
-            judged(&[(100, None), (1000, Some(1500))])[0],
-            (Some(0), Some(1360))
-        );
+        assert_eq!(judged(&[(100, None), (1000, Some(1500))])[0], (Some(0), Some(1360)));
     }
 }

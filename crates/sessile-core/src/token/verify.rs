@@ -23,11 +23,7 @@ pub struct VerifiedToken {
 
 impl VerifiedToken {
     pub(super) fn of(compact: SecretText, claims: AccessClaims, key_id: KeyId) -> Self {
-        Self {
-            compact,
-            claims,
-            key_id,
-        }
+        Self { compact, claims, key_id }
     }
 
     /// The token itself.
@@ -66,59 +62,34 @@ impl KeyRing {
     ///
     /// Accepting a token that should be refused lets a stranger in; refusing a good one costs its holder a
     /// renewal. So whatever is odd is refused.
-    pub fn verify(
-        &self,
-        compact: &str,
-        expected: &Expected,
-        now: Timestamp,
-    ) -> Result<VerifiedToken, TokenRefused> {
+    pub fn verify(&self, compact: &str, expected: &Expected, now: Timestamp) -> Result<VerifiedToken, TokenRefused> {
         let unverified = jws::parse(compact, ACCESS_TOKEN_TYPE)?;
         let key_id = unverified.key_id().clone();
         let key = self.verifier(&key_id, unverified.algorithm(), now)?;
         let payload = unverified.verify(key)?;
         let (claims, not_before) = AccessClaims::from_json(&payload)?;
         expected.check(&claims, not_before, now)?;
-        Ok(VerifiedToken::of(
-            SecretText::new(compact.to_string()),
-            claims,
-            key_id,
-        ))
+        Ok(VerifiedToken::of(SecretText::new(compact.to_string()), claims, key_id))
     }
 }
 
 impl Expected {
-    fn check(
-        &self,
-        claims: &AccessClaims,
-        not_before: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(), TokenRefused> {
+    fn check(&self, claims: &AccessClaims, not_before: Option<Timestamp>, now: Timestamp) -> Result<(), TokenRefused> {
         if claims.issuer != self.issuer {
             return Err(TokenRefused::Issuer);
         }
-        if !claims
-            .audience
-            .iter()
-            .all(|name| self.audience.contains(name))
-        {
+        if !claims.audience.iter().all(|name| self.audience.contains(name)) {
             return Err(TokenRefused::Audience);
         }
         let latest = now.plus(CLOCK_SKEW);
-        if claims.issued_at > latest
-            || claims.authenticated_at > latest
-            || not_before.is_some_and(|at| at > latest)
-        {
+        if claims.issued_at > latest || claims.authenticated_at > latest || not_before.is_some_and(|at| at > latest) {
             return Err(TokenRefused::Future);
         }
         // The cap is rounded up because both ends are rounded down: 2.5 s may span three whole seconds.
         let longest = Duration::from_secs(
-            self.longest_token
-                .as_secs()
-                .saturating_add((self.longest_token.subsec_nanos() > 0).into()),
+            self.longest_token.as_secs().saturating_add((self.longest_token.subsec_nanos() > 0).into()),
         );
-        if claims.expires_at <= claims.issued_at
-            || claims.expires_at.since(claims.issued_at) > longest
-        {
+        if claims.expires_at <= claims.issued_at || claims.expires_at.since(claims.issued_at) > longest {
             return Err(TokenRefused::Lifetime);
         }
         if now >= claims.expires_at.plus(self.leeway.min(CLOCK_SKEW)) {

@@ -4,10 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sessile_core::json::{Caps, JsonRefused, numbers_in_range, parse};
 
-const CAPS: Caps = Caps {
-    bytes: 4096,
-    depth: 8,
-};
+const CAPS: Caps = Caps { bytes: 4096, depth: 8 };
 
 fn read(text: &str) -> Result<Value, JsonRefused> {
     parse(text.as_bytes(), CAPS)
@@ -27,47 +24,21 @@ fn a_name_appears_once() {
         r#"{"😀":1,"\ud83d\ude00":2}"#,
     ] {
         assert_eq!(read(text), Err(JsonRefused::DuplicateMember), "{text}");
-        assert!(
-            serde_json::from_str::<Value>(text).is_ok(),
-            "the negative control: the ordinary reader takes {text}"
-        );
+        assert!(serde_json::from_str::<Value>(text).is_ok(), "the negative control: the ordinary reader takes {text}");
     }
     // Different names, however alike; the same name in different objects.
-    for text in [
-        r#"{"a":1,"A":1}"#,
-        r#"{"a":{"a":{"a":1}}}"#,
-        r#"[{"a":1},{"a":1}]"#,
-        "{\"é\":1,\"e\u{301}\":2}",
-    ] {
-        assert_eq!(
-            read(text),
-            Ok(serde_json::from_str(text).unwrap()),
-            "{text}"
-        );
+    for text in [r#"{"a":1,"A":1}"#, r#"{"a":{"a":{"a":1}}}"#, r#"[{"a":1},{"a":1}]"#, "{\"é\":1,\"e\u{301}\":2}"] {
+        assert_eq!(read(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
     }
 }
 
 /// R-049, JA-46: what a reader with IEEE doubles would round is refused.
 #[test]
 fn numbers_every_reader_agrees_on() {
-    let fine = [
-        "0",
-        "-1",
-        "1.5",
-        "1e3",
-        "-0",
-        "0.1",
-        "9007199254740991",
-        "-9007199254740991",
-        "9007199254740991.0",
-        "1e-400",
-    ];
+    let fine =
+        ["0", "-1", "1.5", "1e3", "-0", "0.1", "9007199254740991", "-9007199254740991", "9007199254740991.0", "1e-400"];
     for text in fine {
-        assert_eq!(
-            read(text),
-            Ok(serde_json::from_str(text).unwrap()),
-            "{text}"
-        );
+        assert_eq!(read(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
     }
     let out = [
         "9007199254740992",
@@ -82,34 +53,14 @@ fn numbers_every_reader_agrees_on() {
     ];
     for text in out {
         assert_eq!(read(text), Err(JsonRefused::NumberRange), "{text}");
-        assert_eq!(
-            read(&format!(r#"{{"a":[{text}]}}"#)),
-            Err(JsonRefused::NumberRange),
-            "{text} within"
-        );
+        assert_eq!(read(&format!(r#"{{"a":[{text}]}}"#)), Err(JsonRefused::NumberRange), "{text} within");
         let ordinary: Value = serde_json::from_str(text).unwrap();
         assert!(!numbers_in_range(&json!({"a": [ordinary]})), "{text}");
     }
     for text in fine {
-        assert!(
-            numbers_in_range(&json!([serde_json::from_str::<Value>(text).unwrap()])),
-            "{text}"
-        );
+        assert!(numbers_in_range(&json!([serde_json::from_str::<Value>(text).unwrap()])), "{text}");
     }
-    for text in [
-        "1e400",
-        "-1e400",
-        "NaN",
-        "Infinity",
-        "-Infinity",
-        "01",
-        "+1",
-        "1.",
-        ".5",
-        "0x10",
-        "1_000",
-        "１",
-    ] {
+    for text in ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "01", "+1", "1.", ".5", "0x10", "1_000", "１"] {
         assert_eq!(read(text), Err(JsonRefused::Syntax), "{text}");
     }
 }
@@ -147,23 +98,13 @@ fn nothing_but_json() {
     ] {
         assert_eq!(read(text), Err(JsonRefused::Syntax), "{text:?}");
     }
-    for bytes in [
-        &b"\"\xc0\xaf\""[..],
-        b"\"\xed\xa0\x80\"",
-        b"\"\xff\"",
-        b"\xfe\xff",
-        b"\"\xf4\x90\x80\x80\"",
-        b"{\"\x80\":1}",
-    ] {
+    for bytes in
+        [&b"\"\xc0\xaf\""[..], b"\"\xed\xa0\x80\"", b"\"\xff\"", b"\xfe\xff", b"\"\xf4\x90\x80\x80\"", b"{\"\x80\":1}"]
+    {
         assert_eq!(parse(bytes, CAPS), Err(JsonRefused::Syntax), "{bytes:?}");
     }
     // White space around, NUL and a full pair of surrogates by escape: these are JSON.
-    for text in [
-        " {} \r\n\t",
-        r#""\u0000""#,
-        r#""\ud83d\ude00""#,
-        "\"\u{7f}\"",
-    ] {
+    for text in [" {} \r\n\t", r#""\u0000""#, r#""\ud83d\ude00""#, "\"\u{7f}\""] {
         assert!(read(text).is_ok(), "{text:?}");
     }
 }
@@ -177,41 +118,17 @@ fn caps() {
     let objects = |n: usize| format!("{}1{}", r#"{"a":"#.repeat(n), "}".repeat(n));
     assert!(read(&objects(8)).is_ok());
     assert_eq!(read(&objects(9)), Err(JsonRefused::TooDeep));
-    assert_eq!(
-        parse(
-            b"[]",
-            Caps {
-                bytes: 10,
-                depth: 0
-            }
-        ),
-        Err(JsonRefused::TooDeep)
-    );
-    assert!(
-        parse(
-            b"1",
-            Caps {
-                bytes: 10,
-                depth: 0
-            }
-        )
-        .is_ok()
-    );
+    assert_eq!(parse(b"[]", Caps { bytes: 10, depth: 0 }), Err(JsonRefused::TooDeep));
+    assert!(parse(b"1", Caps { bytes: 10, depth: 0 }).is_ok());
     // Whatever the cap says, a reader that recurses has an end.
-    let bottomless = Caps {
-        bytes: 1 << 20,
-        depth: usize::MAX,
-    };
+    let bottomless = Caps { bytes: 1 << 20, depth: usize::MAX };
     assert!(parse(nested(100).as_bytes(), bottomless).is_ok());
     assert!(parse(nested(100_000).as_bytes(), bottomless).is_err());
 
     let text = format!("\"{}\"", "x".repeat(CAPS.bytes - 2));
     assert!(read(&text).is_ok());
     assert_eq!(read(&format!("{text} ")), Err(JsonRefused::TooLarge));
-    assert_eq!(
-        parse(&vec![b'['; 1 << 24], CAPS),
-        Err(JsonRefused::TooLarge)
-    );
+    assert_eq!(parse(&vec![b'['; 1 << 24], CAPS), Err(JsonRefused::TooLarge));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::token_world::{
-    Case, Control, DAY, NOW, Rule, SCHEDULE, case, check, hmac, secrets_of, world, world_with,
-};
+use crate::token_world::{Case, Control, DAY, NOW, Rule, SCHEDULE, case, check, hmac, secrets_of, world, world_with};
 use sessile_aws_lc::AwsLc;
-use sessile_core::crypto::{
-    Algorithm, Crypto, CryptoFault, KeyRefused, PublicKey, SigningKey, VerifyingKey,
-};
+use sessile_core::crypto::{Algorithm, Crypto, CryptoFault, KeyRefused, PublicKey, SigningKey, VerifyingKey};
 use sessile_core::encoding::base64url;
 use sessile_core::token::{KeyRing, TokenRefused, jws};
 use sessile_core::{Secret, SecretBytes};
@@ -25,14 +20,9 @@ fn the_algorithm_is_the_keys() {
     let mut cases = Vec::new();
     let ours = world(Algorithm::Es256);
     for none in ["none", "None", "NONE", "nOnE", " none", "none\0"] {
-        let header =
-            json!({"alg": none, "typ": "at+jwt", "kid": ours.key().id.as_str()}).to_string();
+        let header = json!({"alg": none, "typ": "at+jwt", "kid": ours.key().id.as_str()}).to_string();
         let payload = Value::Object(ours.claims()).to_string();
-        let unsigned = format!(
-            "{}.{}",
-            base64url(header.as_bytes()),
-            base64url(payload.as_bytes())
-        );
+        let unsigned = format!("{}.{}", base64url(header.as_bytes()), base64url(payload.as_bytes()));
         // With an empty third segment it is not even compact; with any other the algorithm is refused.
         let empty = format!("{unsigned}.");
         cases.push(Case {
@@ -58,16 +48,11 @@ fn the_algorithm_is_the_keys() {
         ("lower case", Some(json!("es256"))),
         ("with a blank", Some(json!("ES256 "))),
     ] {
-        cases.push(case(
-            format!("JA-03 alg {what}"),
-            ours.with_member("alg", alg),
-            "token_algorithm",
-            Rule::Algorithm,
-        ));
+        cases.push(case(format!("JA-03 alg {what}"), ours.with_member("alg", alg), "token_algorithm", Rule::Algorithm));
     }
     for name in [
-        "ES384", "ES512", "ES256K", "ES521", "EdDSA", "Ed25519", "Ed448", "PS256", "RS256", "HS1",
-        "RS1", "RSA1_5", "ECDH-ES", "dir",
+        "ES384", "ES512", "ES256K", "ES521", "EdDSA", "Ed25519", "Ed448", "PS256", "RS256", "HS1", "RS1", "RSA1_5",
+        "ECDH-ES", "dir",
     ] {
         cases.push(case(
             format!("JA-07, JA-08 {name}"),
@@ -102,37 +87,19 @@ fn the_algorithm_is_the_keys() {
 #[test]
 fn a_public_key_is_no_shared_secret() {
     let ours = world(Algorithm::Es256);
-    let header =
-        json!({"alg": "HS256", "typ": "at+jwt", "kid": ours.key().id.as_str()}).to_string();
-    let input = format!(
-        "{}.{}",
-        base64url(header.as_bytes()),
-        base64url(Value::Object(ours.claims()).to_string().as_bytes())
-    );
-    let key = AwsLc
-        .signing_key(Algorithm::Es256, &ours.key().private)
-        .unwrap()
-        .public()
-        .unwrap();
+    let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": ours.key().id.as_str()}).to_string();
+    let input =
+        format!("{}.{}", base64url(header.as_bytes()), base64url(Value::Object(ours.claims()).to_string().as_bytes()));
+    let key = AwsLc.signing_key(Algorithm::Es256, &ours.key().private).unwrap().public().unwrap();
     let confused = secrets_of(&key).into_iter().map(|secret| {
         let token = format!("{input}.{}", base64url(&hmac(&secret, input.as_bytes())));
-        case(
-            format!("JA-04 secret of {} octets", secret.len()),
-            token,
-            "token_algorithm",
-            Rule::Algorithm,
-        )
+        case(format!("JA-04 secret of {} octets", secret.len()), token, "token_algorithm", Rule::Algorithm)
     });
     check(&ours, confused);
 
     let shared = world(Algorithm::Hs256);
-    let key = AwsLc
-        .signing_key(Algorithm::Hs256, &shared.key().private)
-        .unwrap();
-    let token = format!(
-        "{input}.{}",
-        base64url(&key.sign(input.as_bytes()).unwrap())
-    );
+    let key = AwsLc.signing_key(Algorithm::Hs256, &shared.key().private).unwrap();
+    let token = format!("{input}.{}", base64url(&key.sign(input.as_bytes()).unwrap()));
     assert_eq!(ours.code(&token), "token_algorithm", "JA-05");
 }
 
@@ -141,40 +108,17 @@ fn a_public_key_is_no_shared_secret() {
 fn only_compact_jws() {
     let ours = world(Algorithm::Es256);
     let good = ours.good();
-    let [header, payload, signature]: [&str; 3] =
-        good.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let [header, payload, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
     let mut cases = vec![
-        case(
-            "JA-55 four segments",
-            format!("{good}.AAAA"),
-            "token_not_compact",
-            Rule::Segments,
-        ),
-        case(
-            "JA-55 a trailing dot",
-            format!("{good}."),
-            "token_not_compact",
-            Rule::Segments,
-        ),
-        case(
-            "JA-09 five segments",
-            format!("{good}.AAAA.AAAA"),
-            "token_not_compact",
-            Rule::Segments,
-        ),
-        case(
-            "JA-55 six segments",
-            format!("{good}.AAAA.AAAA.AAAA"),
-            "token_not_compact",
-            Rule::Segments,
-        ),
+        case("JA-55 four segments", format!("{good}.AAAA"), "token_not_compact", Rule::Segments),
+        case("JA-55 a trailing dot", format!("{good}."), "token_not_compact", Rule::Segments),
+        case("JA-09 five segments", format!("{good}.AAAA.AAAA"), "token_not_compact", Rule::Segments),
+        case("JA-55 six segments", format!("{good}.AAAA.AAAA.AAAA"), "token_not_compact", Rule::Segments),
     ];
     let jwe_header = base64url(br#"{"alg":"ECDH-ES","enc":"A256GCM","typ":"at+jwt"}"#);
-    let flattened =
-        json!({"protected": header, "payload": payload, "signature": signature}).to_string();
+    let flattened = json!({"protected": header, "payload": payload, "signature": signature}).to_string();
     let general =
-        json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]})
-            .to_string();
+        json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]}).to_string();
     for (what, token) in [
         ("JA-09 JWE", format!("{jwe_header}..AAAA.AAAA.AAAA")),
         ("JA-56 flattened", flattened),
@@ -235,23 +179,11 @@ fn one_spelling_per_segment() {
         ("JA-52 CR LF", "\r\n"),
     ] {
         for (place, token) in [
-            (
-                "after the header",
-                ours.sign(&format!("{header}{mark}"), &payload),
-            ),
-            (
-                "within the header",
-                ours.sign(&format!("{}{mark}{}", &header[..4], &header[4..]), &payload),
-            ),
-            (
-                "after the payload",
-                ours.sign(&header, &format!("{payload}{mark}")),
-            ),
+            ("after the header", ours.sign(&format!("{header}{mark}"), &payload)),
+            ("within the header", ours.sign(&format!("{}{mark}{}", &header[..4], &header[4..]), &payload)),
+            ("after the payload", ours.sign(&header, &format!("{payload}{mark}"))),
             ("after the signature", format!("{}{mark}", ours.good())),
-            (
-                "before everything",
-                format!("{mark}{}", ours.sign(&header, &payload)),
-            ),
+            ("before everything", format!("{mark}{}", ours.sign(&header, &payload))),
         ] {
             // The last of these is not signed with the mark, the twin without the rule drops it everywhere.
             let control = if place == "before everything" {
@@ -259,12 +191,7 @@ fn one_spelling_per_segment() {
             } else {
                 Control::Without(Rule::Encoding)
             };
-            cases.push(Case {
-                what: format!("{what} {place}"),
-                token,
-                code: "token_not_compact",
-                control,
-            });
+            cases.push(Case { what: format!("{what} {place}"), token, code: "token_not_compact", control });
         }
     }
     // JA-51: a claim whose encoding has `-` and `_`, respelled in the other alphabet.
@@ -273,12 +200,7 @@ fn one_spelling_per_segment() {
     let wide = base64url(Value::Object(wide).to_string().as_bytes());
     let standard = wide.replace('-', "+").replace('_', "/");
     assert_ne!(wide, standard);
-    cases.push(case(
-        "JA-51 the other alphabet",
-        ours.sign(&header, &standard),
-        "token_not_compact",
-        Rule::Encoding,
-    ));
+    cases.push(case("JA-51 the other alphabet", ours.sign(&header, &standard), "token_not_compact", Rule::Encoding));
     // JA-54: a length that no number of octets has.
     let even = (0..3)
         .map(|blanks| format!("{}{}", Value::Object(ours.claims()), " ".repeat(blanks)))
@@ -286,12 +208,7 @@ fn one_spelling_per_segment() {
         .unwrap();
     let one_over = format!("{}A", base64url(even.as_bytes()));
     assert_eq!(one_over.len() % 4, 1);
-    cases.push(case(
-        "JA-54 length",
-        ours.sign(&header, &one_over),
-        "token_encoding",
-        Rule::Encoding,
-    ));
+    cases.push(case("JA-54 length", ours.sign(&header, &one_over), "token_encoding", Rule::Encoding));
     check(&ours, cases);
 
     // JA-53 on the signature: 64 octets leave four stray bits.
@@ -309,16 +226,9 @@ fn sizes() {
         ours.with_payload(Value::Object(claims).to_string().as_bytes())
     };
     let spare = jws::MAX_TOKEN - padded(0).len();
-    let longest = (0..spare)
-        .rev()
-        .map(padded)
-        .find(|token| token.len() <= jws::MAX_TOKEN)
-        .unwrap();
+    let longest = (0..spare).rev().map(padded).find(|token| token.len() <= jws::MAX_TOKEN).unwrap();
     assert_eq!(ours.code(&longest), "accepted");
-    let longer = (spare / 2..spare)
-        .map(padded)
-        .find(|token| token.len() > jws::MAX_TOKEN)
-        .unwrap();
+    let longer = (spare / 2..spare).map(padded).find(|token| token.len() > jws::MAX_TOKEN).unwrap();
     assert!(longer.len() - longest.len() <= 2);
 
     let mut header = Value::Object(ours.header()).to_string();
@@ -337,13 +247,11 @@ fn sizes() {
         ],
     );
 
-    // Not one of these is looked into: a megabyte takes no longer than a kilobyte.
-    let huge = ".".repeat(1 << 20);
-    let before = std::time::Instant::now();
-    for _ in 0..1000 {
-        assert_eq!(ours.code(&huge), "token_too_large");
+    // Size comes first: what else is wrong with a long text is not found out.
+    for mark in [".", "=", "\u{e9}", "A"] {
+        assert_eq!(ours.code(&mark.repeat(1 << 20)), "token_too_large");
+        assert_eq!(ours.code(&mark.repeat(100)), "token_not_compact", "the negative control");
     }
-    assert!(before.elapsed() < Duration::from_secs(1));
 }
 
 /// JA-10 to JA-13, JA-30, JA-31, JA-33, JA-34, JA-36, R-039, R-044, R-045: a header says `alg`, `typ`, `kid`.
@@ -351,28 +259,14 @@ fn sizes() {
 fn nothing_else_in_a_header() {
     let ours = world(Algorithm::Es256);
     let stranger = world(Algorithm::Es256);
-    let stranger_key = AwsLc
-        .signing_key(Algorithm::Es256, &stranger.key().private)
-        .unwrap();
-    let Some(PublicKey::P256 { x, y }) = stranger_key.public() else {
-        panic!("a P-256 key")
-    };
+    let stranger_key = AwsLc.signing_key(Algorithm::Es256, &stranger.key().private).unwrap();
+    let Some(PublicKey::P256 { x, y }) = stranger_key.public() else { panic!("a P-256 key") };
     let jwk = json!({"kty": "EC", "crv": "P-256", "x": base64url(&x), "y": base64url(&y)});
 
     // JA-11 (CVE-2018-0114): signed by the key it brings along.
-    let header =
-        json!({"alg": "ES256", "typ": "at+jwt", "kid": ours.key().id.as_str(), "jwk": jwk})
-            .to_string();
-    let embedded = stranger.forge(
-        header.as_bytes(),
-        Value::Object(ours.claims()).to_string().as_bytes(),
-    );
-    let mut cases = vec![case(
-        "JA-11 embedded key",
-        embedded,
-        "token_header_member",
-        Rule::Members,
-    )];
+    let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": ours.key().id.as_str(), "jwk": jwk}).to_string();
+    let embedded = stranger.forge(header.as_bytes(), Value::Object(ours.claims()).to_string().as_bytes());
+    let mut cases = vec![case("JA-11 embedded key", embedded, "token_header_member", Rule::Members)];
 
     for (what, name, value) in [
         ("JA-10", "enc", json!("A256GCM")),
@@ -434,41 +328,13 @@ fn typ_tells_the_kinds_apart() {
         "\u{212a}at+jwt",
         "applicatio\u{e9}/at+jwt",
     ];
-    let refused = |typ: Option<Value>| {
-        case(
-            format!("JA-35 {typ:?}"),
-            ours.with_member("typ", typ),
-            "token_type",
-            Rule::Type,
-        )
-    };
-    check(
-        &ours,
-        others.into_iter().map(|typ| refused(Some(json!(typ)))),
-    );
-    check(
-        &ours,
-        [
-            None,
-            Some(Value::Null),
-            Some(json!(1)),
-            Some(json!(["at+jwt"])),
-        ]
-        .map(refused),
-    );
+    let refused =
+        |typ: Option<Value>| case(format!("JA-35 {typ:?}"), ours.with_member("typ", typ), "token_type", Rule::Type);
+    check(&ours, others.into_iter().map(|typ| refused(Some(json!(typ)))));
+    check(&ours, [None, Some(Value::Null), Some(json!(1)), Some(json!(["at+jwt"]))].map(refused));
     // Media types are compared without case, and without "application/" it is understood (RFC 7515, 4.1.9).
-    for same in [
-        "at+jwt",
-        "AT+JWT",
-        "At+Jwt",
-        "application/at+jwt",
-        "APPLICATION/at+JWT",
-    ] {
-        assert_eq!(
-            ours.code(&ours.with_member("typ", Some(json!(same)))),
-            "accepted",
-            "{same}"
-        );
+    for same in ["at+jwt", "AT+JWT", "At+Jwt", "application/at+jwt", "APPLICATION/at+JWT"] {
+        assert_eq!(ours.code(&ours.with_member("typ", Some(json!(same)))), "accepted", "{same}");
     }
 }
 
@@ -496,57 +362,21 @@ fn kid_is_only_a_map_key() {
         "\u{0130}d".into(),
     ];
     let malformed = |kid: Option<Value>| {
-        case(
-            format!("JA-14, JA-15 {kid:?}"),
-            ours.with_member("kid", kid),
-            "token_key_id",
-            Rule::KeyId,
-        )
+        case(format!("JA-14, JA-15 {kid:?}"), ours.with_member("kid", kid), "token_key_id", Rule::KeyId)
     };
-    check(
-        &ours,
-        texts.map(|text: String| malformed(Some(json!(text)))),
-    );
+    check(&ours, texts.map(|text: String| malformed(Some(json!(text)))));
     // JA-17: ours always name their key, so a token that does not is not ours, even with one key to try.
-    check(
-        &ours,
-        [
-            None,
-            Some(Value::Null),
-            Some(json!(0)),
-            Some(json!([id])),
-            Some(json!({"kid": id})),
-        ]
-        .map(malformed),
-    );
+    check(&ours, [None, Some(Value::Null), Some(json!(0)), Some(json!([id])), Some(json!({"kid": id}))].map(malformed));
 
     let other_case = id
         .chars()
-        .map(|c| {
-            if c.is_lowercase() {
-                c.to_ascii_uppercase()
-            } else {
-                c.to_ascii_lowercase()
-            }
-        })
+        .map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
         .collect::<String>();
-    let unknown = [
-        &id[1..],
-        "k",
-        &"k".repeat(64),
-        &other_case,
-        "__proto__",
-        "constructor",
-    ];
+    let unknown = [&id[1..], "k", &"k".repeat(64), &other_case, "__proto__", "constructor"];
     check(
         &ours,
         unknown.map(|kid| {
-            case(
-                format!("JA-16 {kid}"),
-                ours.with_member("kid", Some(json!(kid))),
-                "token_key_unknown",
-                Rule::KeyId,
-            )
+            case(format!("JA-16 {kid}"), ours.with_member("kid", Some(json!(kid))), "token_key_unknown", Rule::KeyId)
         }),
     );
 
@@ -557,19 +387,8 @@ fn kid_is_only_a_map_key() {
     assert_eq!(ours.code(token.compact().expose()), "token_key_unknown");
     // The same under our key's name is a bad signature.
     let header = Value::Object(ours.header()).to_string();
-    let renamed = elsewhere.forge(
-        header.as_bytes(),
-        Value::Object(ours.claims()).to_string().as_bytes(),
-    );
-    check(
-        &ours,
-        [case(
-            "JA-16 renamed",
-            renamed,
-            "token_signature",
-            Rule::Signature,
-        )],
-    );
+    let renamed = elsewhere.forge(header.as_bytes(), Value::Object(ours.claims()).to_string().as_bytes());
+    check(&ours, [case("JA-16 renamed", renamed, "token_signature", Rule::Signature)]);
 }
 
 /// JA-37, JA-39, JA-45, R-048, R-049: the header is one strict JSON object.
@@ -582,34 +401,15 @@ fn the_header_is_strict_json() {
     let token = |header: &[u8]| ours.forge(header, payload.as_bytes());
     let doubled = [
         ("JA-45 alg twice", format!(r#"{{"alg":"none",{inner}}}"#)),
-        (
-            "JA-39 alg escaped",
-            format!(r#"{{"\u0061lg":"none",{inner}}}"#),
-        ),
-        (
-            "JA-39 alg escaped",
-            format!(r#"{{"al\u0067":"HS256",{inner}}}"#),
-        ),
+        ("JA-39 alg escaped", format!(r#"{{"\u0061lg":"none",{inner}}}"#)),
+        ("JA-39 alg escaped", format!(r#"{{"al\u0067":"HS256",{inner}}}"#)),
         ("JA-45 kid twice", format!(r#"{{"kid":"x",{inner}}}"#)),
-        (
-            "JA-45 typ twice, alike",
-            format!(r#"{{"typ":"at+jwt",{inner}}}"#),
-        ),
+        ("JA-45 typ twice, alike", format!(r#"{{"typ":"at+jwt",{inner}}}"#)),
         ("JA-37 trailing data", format!("{good}{{}}")),
         ("JA-37 trailing NUL", format!("{good}\0")),
         ("JA-37 byte order mark", format!("\u{feff}{good}")),
     ];
-    check(
-        &ours,
-        doubled.map(|(what, header)| {
-            case(
-                what,
-                token(header.as_bytes()),
-                "token_header",
-                Rule::HeaderJson,
-            )
-        }),
-    );
+    check(&ours, doubled.map(|(what, header)| case(what, token(header.as_bytes()), "token_header", Rule::HeaderJson)));
     let deep = format!(r#"{{"a":{}{},{inner}}}"#, "[".repeat(9), "]".repeat(9));
     let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let others: [(&str, &[u8]); 9] = [
@@ -696,10 +496,7 @@ fn a_token_is_not_its_bytes() {
         })
         .collect();
     negated.reverse();
-    let twin = format!(
-        "{input}.{}",
-        base64url(&[&signature[..32], &negated].concat())
-    );
+    let twin = format!("{input}.{}", base64url(&[&signature[..32], &negated].concat()));
     assert_ne!(twin, compact);
     let twin = ours.verify(&twin).unwrap();
     assert_ne!(
@@ -719,9 +516,7 @@ fn published_tokens_of_other_profiles() {
     for (what, token) in [
         (
             "A.1 HS256",
-            format!(
-                "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{payload}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-            ),
+            format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{payload}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
         ),
         (
             "A.3 ES256",
@@ -732,11 +527,7 @@ fn published_tokens_of_other_profiles() {
     ] {
         assert_eq!(ours.code(&token), "token_type", "{what}");
     }
-    assert_eq!(
-        ours.code(&format!("eyJhbGciOiJub25lIn0.{payload}.")),
-        "token_not_compact",
-        "A.5 unsecured"
-    );
+    assert_eq!(ours.code(&format!("eyJhbGciOiJub25lIn0.{payload}.")), "token_not_compact", "A.5 unsecured");
 }
 
 /// A provider that counts verifications.
@@ -762,49 +553,22 @@ impl Crypto for Counted {
     fn mac(&self, key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
         AwsLc.mac(key, parts)
     }
-    fn seal(
-        &self,
-        key: &Secret<32>,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, CryptoFault> {
+    fn seal(&self, key: &Secret<32>, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, CryptoFault> {
         AwsLc.seal(key, nonce, aad, plaintext)
     }
-    fn open(
-        &self,
-        key: &Secret<32>,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        sealed: &[u8],
-    ) -> Option<SecretBytes> {
+    fn open(&self, key: &Secret<32>, nonce: &[u8; 12], aad: &[u8], sealed: &[u8]) -> Option<SecretBytes> {
         AwsLc.open(key, nonce, aad, sealed)
     }
     fn generate_key(&self, algorithm: Algorithm) -> Result<SecretBytes, CryptoFault> {
         AwsLc.generate_key(algorithm)
     }
-    fn signing_key(
-        &self,
-        algorithm: Algorithm,
-        private: &SecretBytes,
-    ) -> Result<Box<dyn SigningKey>, KeyRefused> {
+    fn signing_key(&self, algorithm: Algorithm, private: &SecretBytes) -> Result<Box<dyn SigningKey>, KeyRefused> {
         AwsLc.signing_key(algorithm, private)
     }
-    fn verifying_key(
-        &self,
-        algorithm: Algorithm,
-        private: &SecretBytes,
-    ) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
-        Ok(Box::new(CountedKey(
-            AwsLc.verifying_key(algorithm, private)?,
-            self.0.clone(),
-        )))
+    fn verifying_key(&self, algorithm: Algorithm, private: &SecretBytes) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
+        Ok(Box::new(CountedKey(AwsLc.verifying_key(algorithm, private)?, self.0.clone())))
     }
-    fn public_key(
-        &self,
-        algorithm: Algorithm,
-        public: &PublicKey,
-    ) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
+    fn public_key(&self, algorithm: Algorithm, public: &PublicKey) -> Result<Box<dyn VerifyingKey>, KeyRefused> {
         AwsLc.public_key(algorithm, public)
     }
 }
@@ -816,45 +580,23 @@ fn the_order_of_checks() {
     let ours = world(Algorithm::EdDsa);
     let checks = Arc::new(AtomicUsize::new(0));
     let ring = KeyRing::load(&Counted(checks.clone()), ours.records.clone(), SCHEDULE).unwrap();
-    let refusal = |token: &str| {
-        ring.verify(token, &ours.expected, NOW)
-            .map_err(|why| why.code())
-    };
+    let refusal = |token: &str| ring.verify(token, &ours.expected, NOW).map_err(|why| why.code());
 
     for flood in 0..10_000 {
         let kid = json!(format!("unknown-{flood}"));
         let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": kid}).to_string();
-        assert_eq!(
-            refusal(&format!("{}.AAAA.AAAA", base64url(header.as_bytes()))).unwrap_err(),
-            "token_key_unknown"
-        );
+        assert_eq!(refusal(&format!("{}.AAAA.AAAA", base64url(header.as_bytes()))).unwrap_err(), "token_key_unknown");
     }
-    assert_eq!(
-        refusal(&ours.with_member("typ", Some(json!("JWT")))).unwrap_err(),
-        "token_type"
-    );
-    assert_eq!(
-        refusal(&ours.with_member("alg", Some(json!("ES256")))).unwrap_err(),
-        "token_algorithm"
-    );
+    assert_eq!(refusal(&ours.with_member("typ", Some(json!("JWT")))).unwrap_err(), "token_type");
+    assert_eq!(refusal(&ours.with_member("alg", Some(json!("ES256")))).unwrap_err(), "token_algorithm");
     assert_eq!(checks.load(Ordering::Relaxed), 0);
 
     let stranger = world(Algorithm::EdDsa);
     let header = Value::Object(ours.header()).to_string();
-    for payload in [
-        &b"not JSON"[..],
-        br#"{"exp":"never"}"#,
-        br#"{"exp":0,"exp":1}"#,
-    ] {
-        assert_eq!(
-            refusal(&stranger.forge(header.as_bytes(), payload)).unwrap_err(),
-            "token_signature"
-        );
+    for payload in [&b"not JSON"[..], br#"{"exp":"never"}"#, br#"{"exp":0,"exp":1}"#] {
+        assert_eq!(refusal(&stranger.forge(header.as_bytes(), payload)).unwrap_err(), "token_signature");
         // Negative control: with our signature it is the payload that is refused.
-        assert_ne!(
-            refusal(&ours.forge(header.as_bytes(), payload)).unwrap_err(),
-            "token_signature"
-        );
+        assert_ne!(refusal(&ours.forge(header.as_bytes(), payload)).unwrap_err(), "token_signature");
     }
     assert!(refusal(&ours.good()).is_ok());
     assert_eq!(checks.load(Ordering::Relaxed), 7);
@@ -877,15 +619,10 @@ fn refusals_carry_nothing() {
     late.insert("sub".into(), json!(canary));
     late.insert("iat".into(), json!(NOW.as_secs() - 300));
     late.insert("exp".into(), json!(NOW.as_secs()));
-    let why = ours
-        .verify(&ours.with_payload(Value::Object(late).to_string().as_bytes()))
-        .unwrap_err();
+    let why = ours.verify(&ours.with_payload(Value::Object(late).to_string().as_bytes())).unwrap_err();
     assert!(matches!(&why, TokenRefused::Expired { subject, .. } if subject.as_str() == canary));
     let text = format!("{:?}", ours.mint());
-    assert!(
-        !text.contains(ours.mint().compact().expose().split('.').next().unwrap()),
-        "R-169: {text}"
-    );
+    assert!(!text.contains(ours.mint().compact().expose().split('.').next().unwrap()), "R-169: {text}");
 }
 
 proptest! {
@@ -918,11 +655,9 @@ proptest! {
 
 /// One world for all cases of a property, with a good token.
 fn fixed() -> &'static (crate::token_world::World, String) {
-    static WORLD: std::sync::OnceLock<(crate::token_world::World, String)> =
-        std::sync::OnceLock::new();
+    static WORLD: std::sync::OnceLock<(crate::token_world::World, String)> = std::sync::OnceLock::new();
     WORLD.get_or_init(|| {
-        let record =
-            KeyRing::new_key(&AwsLc, Algorithm::EdDsa, NOW.minus(DAY), NOW.minus(DAY)).unwrap();
+        let record = KeyRing::new_key(&AwsLc, Algorithm::EdDsa, NOW.minus(DAY), NOW.minus(DAY)).unwrap();
         let world = world_with(vec![record]);
         let good = world.good();
         assert!(world.verify(&good).is_ok());

@@ -16,8 +16,7 @@ use sessile_core::json::{self, Caps};
 use sessile_core::policy::Limits;
 use sessile_core::session::{Claims, Method, Session, VerifiedIdentity, mint};
 use sessile_core::token::{
-    Expected, KeyRecord, KeyRing, KeySchedule, MintFailure, NewAccessToken, TokenId, TokenRefused,
-    VerifiedToken,
+    Expected, KeyRecord, KeyRing, KeySchedule, MintFailure, NewAccessToken, TokenId, TokenRefused, VerifiedToken,
 };
 use sessile_core::{SessionId, Storage, Subject, Timestamp};
 
@@ -60,22 +59,11 @@ pub(crate) fn world_with(records: Vec<KeyRecord>) -> World {
 }
 
 pub(crate) fn session(now: Timestamp) -> Session {
-    let claims =
-        Claims::new(serde_json::from_value(json!({"role": "editor", "admin": false})).unwrap())
-            .unwrap();
+    let claims = Claims::new(serde_json::from_value(json!({"role": "editor", "admin": false})).unwrap()).unwrap();
     let identity = VerifiedIdentity::vouched(Method::Password, "user-42".parse().unwrap(), now)
         .with_acr(Some("urn:example:low".into()))
         .with_claims(claims);
-    mint(
-        identity,
-        Client::default(),
-        Storage::Hybrid,
-        &Limits::default(),
-        &SystemEntropy,
-        now,
-    )
-    .unwrap()
-    .session
+    mint(identity, Client::default(), Storage::Hybrid, &Limits::default(), &SystemEntropy, now).unwrap().session
 }
 
 impl World {
@@ -95,14 +83,8 @@ impl World {
     ) -> Result<VerifiedToken, MintFailure> {
         let audience = AUDIENCE.map(String::from);
         let not_after = session.end(&Limits::default());
-        let new = NewAccessToken {
-            session,
-            issuer: ISSUER,
-            audience: &audience,
-            client_id: CLIENT,
-            lifetime,
-            not_after,
-        };
+        let new =
+            NewAccessToken { session, issuer: ISSUER, audience: &audience, client_id: CLIENT, lifetime, not_after };
         self.ring.mint(&SystemEntropy, &new, now)
     }
 
@@ -112,8 +94,7 @@ impl World {
 
     /// The code of the refusal; "accepted" if there is none.
     pub(crate) fn code(&self, compact: &str) -> &'static str {
-        self.verify(compact)
-            .map_or_else(|why| why.code(), |_| "accepted")
+        self.verify(compact).map_or_else(|why| why.code(), |_| "accepted")
     }
 
     pub(crate) fn key(&self) -> &KeyRecord {
@@ -146,13 +127,8 @@ impl World {
     /// Signs any two segments with our own key.
     pub(crate) fn sign(&self, header: &str, payload: &str) -> String {
         let input = format!("{header}.{payload}");
-        let key = AwsLc
-            .signing_key(self.key().algorithm, &self.key().private)
-            .unwrap();
-        format!(
-            "{input}.{}",
-            base64url(&key.sign(input.as_bytes()).unwrap())
-        )
+        let key = AwsLc.signing_key(self.key().algorithm, &self.key().private).unwrap();
+        format!("{input}.{}", base64url(&key.sign(input.as_bytes()).unwrap()))
     }
 
     pub(crate) fn forge(&self, header: &[u8], payload: &[u8]) -> String {
@@ -161,10 +137,7 @@ impl World {
 
     /// A token of ours but for the header.
     pub(crate) fn with_header(&self, header: &Value) -> String {
-        self.forge(
-            header.to_string().as_bytes(),
-            Value::Object(self.claims()).to_string().as_bytes(),
-        )
+        self.forge(header.to_string().as_bytes(), Value::Object(self.claims()).to_string().as_bytes())
     }
 
     /// A token of ours but for one member of the header; `None` removes it.
@@ -239,46 +212,20 @@ pub(crate) struct Case {
     pub(crate) control: Control,
 }
 
-pub(crate) fn case(
-    what: impl Into<String>,
-    token: String,
-    code: &'static str,
-    without: Rule,
-) -> Case {
-    Case {
-        what: what.into(),
-        token,
-        code,
-        control: Control::Without(without),
-    }
+pub(crate) fn case(what: impl Into<String>, token: String, code: &'static str, without: Rule) -> Case {
+    Case { what: what.into(), token, code, control: Control::Without(without) }
 }
 
 /// Each attack is refused for the reason given, and only that one rule stands between it and success.
 pub(crate) fn check(world: &World, cases: impl IntoIterator<Item = Case>) {
-    assert_eq!(
-        world.code(&world.good()),
-        "accepted",
-        "the token before any change"
-    );
+    assert_eq!(world.code(&world.good()), "accepted", "the token before any change");
     assert!(twin_accepts(world, &world.good(), None));
-    for Case {
-        what,
-        token,
-        code,
-        control,
-    } in cases
-    {
+    for Case { what, token, code, control } in cases {
         assert_eq!(world.code(&token), code, "{what}");
         match control {
             Control::Without(rule) => {
-                assert!(
-                    !twin_accepts(world, &token, None),
-                    "{what}: the twin agrees"
-                );
-                assert!(
-                    twin_accepts(world, &token, Some(rule)),
-                    "{what}: nothing but {rule:?} is wrong with it"
-                );
+                assert!(!twin_accepts(world, &token, None), "{what}: the twin agrees");
+                assert!(twin_accepts(world, &token, Some(rule)), "{what}: nothing but {rule:?} is wrong with it");
             }
             Control::Repaired(harmless) => {
                 assert_eq!(world.code(&harmless), "accepted", "{what}: repaired")
@@ -298,75 +245,40 @@ fn twin(world: &World, compact: &str, forgotten: Option<Rule>) -> Option<()> {
     holds(!on(Rule::Size) || compact.len() <= 8192)?;
     let parts: Vec<&str> = compact.split('.').collect();
     holds(!on(Rule::Segments) || (parts.len() == 3 && parts.iter().all(|part| !part.is_empty())))?;
-    let (header_part, payload_part, signature_part) =
-        (*parts.first()?, *parts.get(1)?, *parts.get(2)?);
+    let (header_part, payload_part, signature_part) = (*parts.first()?, *parts.get(1)?, *parts.get(2)?);
     holds(!on(Rule::HeaderSize) || header_part.len() <= 4096)?;
     let decode = |part: &str| {
-        if on(Rule::Encoding) {
-            from_base64url(part)
-        } else {
-            lenient_base64(part)
-        }
+        if on(Rule::Encoding) { from_base64url(part) } else { lenient_base64(part) }
     };
 
     let header = read_json(&decode(header_part)?, on(Rule::HeaderJson))?;
     let known = ["alg", "typ", "kid"];
     holds(!on(Rule::Members) || header.keys().all(|name| known.contains(&name.as_str())))?;
-    let typ = header
-        .get("typ")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let typ = header.get("typ").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     holds(!on(Rule::Type) || typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt")?;
     let key = match header.get("kid").and_then(Value::as_str) {
         _ if !on(Rule::KeyId) => world.key(),
-        Some(id) => world
-            .records
-            .iter()
-            .find(|record| record.id.as_str() == id)?,
+        Some(id) => world.records.iter().find(|record| record.id.as_str() == id)?,
         None => return None,
     };
-    holds(
-        !on(Rule::Algorithm)
-            || header.get("alg").and_then(Value::as_str) == Some(key.algorithm.name()),
-    )?;
+    holds(!on(Rule::Algorithm) || header.get("alg").and_then(Value::as_str) == Some(key.algorithm.name()))?;
 
     let input = [header_part, ".", payload_part].concat();
     let signature = decode(signature_part);
-    let claimed = header
-        .get("alg")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let claimed = header.get("alg").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     let own = AwsLc.verifying_key(key.algorithm, &key.private).unwrap();
     if !on(Rule::Algorithm) && claimed.trim().trim_end_matches('\0') == "none" {
         // Believes the header: nothing to check.
     } else if !on(Rule::Algorithm) && claimed == "hs256" {
         // Believes the header: the key it has must be the secret.
-        let public = AwsLc
-            .signing_key(key.algorithm, &key.private)
-            .unwrap()
-            .public()?;
-        let tags = secrets_of(&public)
-            .into_iter()
-            .map(|secret| hmac(&secret, input.as_bytes()));
-        holds(
-            tags.into_iter()
-                .any(|tag| Some(tag.as_slice()) == signature.as_deref()),
-        )?;
+        let public = AwsLc.signing_key(key.algorithm, &key.private).unwrap().public()?;
+        let tags = secrets_of(&public).into_iter().map(|secret| hmac(&secret, input.as_bytes()));
+        holds(tags.into_iter().any(|tag| Some(tag.as_slice()) == signature.as_deref()))?;
     } else if let (false, Some(jwk)) = (on(Rule::Members), header.get("jwk")) {
         // Believes the header: the key comes with the token.
         let number = |name: &str| from_base64url(jwk[name].as_str()?)?.try_into().ok();
-        let embedded = PublicKey::P256 {
-            x: number("x")?,
-            y: number("y")?,
-        };
-        holds(
-            AwsLc
-                .public_key(Algorithm::Es256, &embedded)
-                .ok()?
-                .verifies(input.as_bytes(), &signature?),
-        )?;
+        let embedded = PublicKey::P256 { x: number("x")?, y: number("y")? };
+        holds(AwsLc.public_key(Algorithm::Es256, &embedded).ok()?.verifies(input.as_bytes(), &signature?))?;
     } else if on(Rule::Signature) {
         holds(own.verifies(input.as_bytes(), &signature?))?;
     }
@@ -393,21 +305,14 @@ fn twin(world: &World, compact: &str, forgotten: Option<Rule>) -> Option<()> {
 
 fn twin_types(claims: &Map<String, Value>) -> Option<()> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    text("sub")?
-        .parse::<Subject>()
-        .ok()
-        .filter(|subject| subject.as_str() != CLIENT)?;
+    text("sub")?.parse::<Subject>().ok().filter(|subject| subject.as_str() != CLIENT)?;
     text("client_id").filter(|id| !id.is_empty())?;
     text("jti")?.parse::<TokenId>().ok()?;
     text("sid")?.parse::<SessionId>().ok()?;
     text("storage")?.parse::<Storage>().ok()?;
     claims.get("gen")?.as_u64()?;
     if let Some(methods) = claims.get("amr") {
-        methods
-            .as_array()?
-            .iter()
-            .all(|m| m.as_str().is_some_and(|m| !m.is_empty()))
-            .then_some(())?;
+        methods.as_array()?.iter().all(|m| m.as_str().is_some_and(|m| !m.is_empty())).then_some(())?;
     }
     if let Some(class) = claims.get("acr") {
         class.as_str().filter(|class| !class.is_empty())?;
@@ -423,11 +328,7 @@ fn twin_times(claims: &Map<String, Value>) -> Option<()> {
             .filter(|t| (0.0..253_402_300_800.0).contains(t) && !t.is_sign_negative())
     };
     let (iat, exp, auth) = (time("iat")?, time("exp")?, time("auth_time")?);
-    let nbf = if claims.contains_key("nbf") {
-        time("nbf")?
-    } else {
-        0.0
-    };
+    let nbf = if claims.contains_key("nbf") { time("nbf")? } else { 0.0 };
     let now = NOW.as_secs() as f64;
     let future = [iat, auth, nbf].into_iter().any(|t| t > now + 60.0);
     (!future && exp > iat && exp - iat <= LIFE.as_secs_f64() && now < exp).then_some(())
@@ -435,21 +336,11 @@ fn twin_times(claims: &Map<String, Value>) -> Option<()> {
 
 fn read_json(bytes: &[u8], strictly: bool) -> Option<Map<String, Value>> {
     let value = if strictly {
-        json::parse(
-            bytes,
-            Caps {
-                bytes: 8192,
-                depth: 10,
-            },
-        )
-        .ok()?
+        json::parse(bytes, Caps { bytes: 8192, depth: 10 }).ok()?
     } else {
         // The first value in it, the last of equal names, whatever follows, bad UTF-8 patched.
         let text = String::from_utf8_lossy(bytes).replace('\u{feff}', "");
-        serde_json::Deserializer::from_str(&text)
-            .into_iter()
-            .next()?
-            .ok()?
+        serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()?
     };
     match value {
         Value::Object(members) => Some(members),
@@ -482,27 +373,17 @@ fn lenient_base64(text: &str) -> Option<Vec<u8>> {
 
 /// Every shape in which a confused verifier might hold a P-256 public key.
 pub(crate) fn secrets_of(key: &PublicKey) -> Vec<Vec<u8>> {
-    let PublicKey::P256 { x, y } = key else {
-        panic!("a P-256 key")
-    };
+    let PublicKey::P256 { x, y } = key else { panic!("a P-256 key") };
     let point = [&[4], x.as_slice(), y].concat();
     let spki_head = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
-        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
     ];
     let der = [spki_head.as_slice(), &point].concat();
     let body = base64::engine::general_purpose::STANDARD.encode(&der);
-    let lines: Vec<&str> = body
-        .as_bytes()
-        .chunks(64)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
-    let pem = format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
-        lines.join("\n")
-    );
-    let jwk =
-        json!({"crv": "P-256", "kty": "EC", "x": base64url(x), "y": base64url(y)}).to_string();
+    let lines: Vec<&str> = body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", lines.join("\n"));
+    let jwk = json!({"crv": "P-256", "kty": "EC", "x": base64url(x), "y": base64url(y)}).to_string();
     let pretty = format!("{pem}\n");
     let windows = pretty.replace('\n', "\r\n");
     vec![
