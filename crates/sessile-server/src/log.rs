@@ -75,7 +75,8 @@ pub fn start(level: LogLevel, style: Style, destination: Destination) -> std::io
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
-        let what = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let what =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         tracing::error!(place, what, "a defect stopped a task");
     }));
     Ok(guard)
@@ -95,7 +96,10 @@ fn targets(level: LogLevel) -> Targets {
 }
 
 /// A subscriber that writes every record of ours to `write`, for tests.
-pub fn subscriber(style: Style, write: Box<dyn Write + Send>) -> std::io::Result<(impl Subscriber + Send + Sync, Logging)> {
+pub fn subscriber(
+    style: Style,
+    write: Box<dyn Write + Send>,
+) -> std::io::Result<(impl Subscriber + Send + Sync, Logging)> {
     let (lines, guard) = Lines::start(write)?;
     Ok((tracing_subscriber::registry().with(Records { lines, style }.with_filter(targets(LogLevel::Trace))), guard))
 }
@@ -145,7 +149,9 @@ impl Lines {
         let (sender, receiver) = sync_channel(QUEUE);
         let lines = Self { sender, dropped: Arc::default() };
         let dropped = lines.dropped.clone();
-        std::thread::Builder::new().name("sessile-log".into()).spawn(move || write_lines(write, &receiver, &dropped))?;
+        std::thread::Builder::new()
+            .name("sessile-log".into())
+            .spawn(move || write_lines(write, &receiver, &dropped))?;
         Ok((lines.clone(), Logging { lines }))
     }
 
@@ -168,7 +174,12 @@ fn write_lines(mut write: Box<dyn Write + Send>, receiver: &Receiver<Message>, d
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            batch.push_str(&Line::new(Level::WARN, "sessile_server::log").message("log lines were dropped").number("lost", lost).json());
+            batch.push_str(
+                &Line::new(Level::WARN, "sessile_server::log")
+                    .message("log lines were dropped")
+                    .number("lost", lost)
+                    .json(),
+            );
         }
         // A log that cannot be written is no reason to stop serving.
         let _ = write.write_all(batch.as_bytes()).and_then(|()| write.flush());

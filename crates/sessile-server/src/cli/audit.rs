@@ -174,7 +174,11 @@ fn names(format: Format) -> Result<(), Failure> {
         }
         Format::Human => {
             let row = |name: &EventName| {
-                vec![cell(name.name(), Tone::Plain), cell(name.level().name(), Tone::Plain), cell(meaning(name), Tone::Plain)]
+                vec![
+                    cell(name.name(), Tone::Plain),
+                    cell(name.level().name(), Tone::Plain),
+                    cell(meaning(name), Tone::Plain),
+                ]
             };
             print_table(&["EVENT", "LEVEL", "MEANING"], EventName::ALL.iter().map(row).collect(), "")?;
             if std::io::stdout().is_terminal() {
@@ -186,7 +190,7 @@ fn names(format: Format) -> Result<(), Failure> {
 }
 
 /// docs/events.md.
-pub(crate) fn markdown_page() -> String {
+pub fn markdown_page() -> String {
     let mut out = String::from(
         "# Events\n\n\
          <!-- Made by `sessile audit names --markdown` from the table in crates/sessile-core/src/event.rs; a test holds the two together. -->\n\n\

@@ -29,7 +29,10 @@ pub(super) fn run(common: &Common, args: &ServeArgs, format: Format) -> Result<E
             for warning in &loaded.warnings {
                 print(&format!("warning: {}", warning_text(warning)))?;
             }
-            let file = loaded.file.as_ref().map_or_else(|| "the defaults, environment and flags".to_owned(), |file| file.display().to_string());
+            let file = loaded
+                .file
+                .as_ref()
+                .map_or_else(|| "the defaults, environment and flags".to_owned(), |file| file.display().to_string());
             print(&format!("nothing is wrong in {file}"))?;
         }
     }

@@ -64,7 +64,9 @@ fn store_exit(error: &StoreError) -> Exit {
         StoreError::Corrupt(_)
         | StoreError::NewerSchema { .. }
         | StoreError::Sealed(SealError::Altered(_) | SealError::UnknownFormat(_)) => Exit::Data,
-        StoreError::Unavailable { .. } | StoreError::Full(_) | StoreError::InUse { .. } | StoreError::File { .. } => Exit::Unavailable,
+        StoreError::Unavailable { .. } | StoreError::Full(_) | StoreError::InUse { .. } | StoreError::File { .. } => {
+            Exit::Unavailable
+        }
         StoreError::Entropy(_) | StoreError::Crypto(_) | StoreError::Internal(_) => Exit::Failed,
     }
 }
@@ -76,7 +78,10 @@ impl fmt::Display for Failure {
             Self::Config(mistakes) => {
                 let count = mistakes.len();
                 let (noun, pronoun) = if count == 1 { ("mistake", "it is") } else { ("mistakes", "they are") };
-                write!(f, "{count} {noun} in the configuration; nothing is started until {pronoun} mended\n\n{mistakes}")
+                write!(
+                    f,
+                    "{count} {noun} in the configuration; nothing is started until {pronoun} mended\n\n{mistakes}"
+                )
             }
             Self::Store(error) => error.fmt(f),
         }

@@ -31,7 +31,9 @@ pub(super) fn run(common: &Common, args: &HealthArgs, format: Format) -> Result<
     let answer = ask(reachable(listen), path);
     let healthy = matches!(answer, Ok(200));
     match format {
-        Format::Json => print_json(&json!({ "healthy": healthy, "status": answer.as_ref().ok(), "error": answer.as_ref().err() }))?,
+        Format::Json => {
+            print_json(&json!({ "healthy": healthy, "status": answer.as_ref().ok(), "error": answer.as_ref().err() }))?
+        }
         Format::Human => match answer {
             Ok(200) => print(if args.live { "alive" } else { "ready" })?,
             Ok(status) => print(&format!("not ready: {listen} answered {status}"))?,
@@ -61,6 +63,9 @@ fn ask(address: SocketAddr, path: &str) -> Result<u16, String> {
     // "HTTP/1.1 200" is all that matters.
     let mut head = [0; 12];
     stream.read_exact(&mut head).map_err(told)?;
-    let status = std::str::from_utf8(&head).ok().and_then(|head| head.strip_prefix("HTTP/1.1 ")).and_then(|code| code.parse().ok());
+    let status = std::str::from_utf8(&head)
+        .ok()
+        .and_then(|head| head.strip_prefix("HTTP/1.1 "))
+        .and_then(|code| code.parse().ok());
     status.ok_or_else(|| "that is no HTTP answer".to_owned())
 }

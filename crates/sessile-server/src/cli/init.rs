@@ -37,6 +37,8 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
         _ => Failure::Other(format!("{name}: {e}")),
     })?;
     file.write_all(text.as_bytes())?;
-    print(&format!("{name} is written. Edit it, then `sessile check --config {name}` and `sessile serve --config {name}`"))?;
+    print(&format!(
+        "{name} is written. Edit it, then `sessile check --config {name}` and `sessile serve --config {name}`"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -60,7 +60,10 @@ async fn carry_out(loaded: &Loaded, command: KeysCommand, format: Format) -> Res
             }
             match format {
                 Format::Json => print_json(&json!({ "revoked": id }))?,
-                Format::Human => print(&format!("{id} is revoked; what it signed is refused within {}", duration_text(engine.limits().staleness)))?,
+                Format::Human => print(&format!(
+                    "{id} is revoked; what it signed is refused within {}",
+                    duration_text(engine.limits().staleness)
+                ))?,
             }
             ExitCode::SUCCESS
         }
@@ -90,7 +93,11 @@ fn list(keys: &[KeyStatus], format: Format) -> Result<(), Failure> {
                     cell(key.retires_at.map_or_else(String::new, rfc3339), Tone::Plain),
                 ]
             };
-            print_table(&["ID", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRES"], keys.iter().map(row).collect(), "There are no keys.")?;
+            print_table(
+                &["ID", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRES"],
+                keys.iter().map(row).collect(),
+                "There are no keys.",
+            )?;
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use audit::markdown_page as events_page;
 pub use failure::{Exit, Failure};
 pub use opening::{Role, vault};
 
@@ -181,7 +182,9 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 fn report(failure: &Failure, format: Format) {
     match (format, failure) {
-        (Format::Json, Failure::Config(mistakes)) => eprintln!("{}", serde_json::json!({ "mistakes": mistakes.to_json() })),
+        (Format::Json, Failure::Config(mistakes)) => {
+            eprintln!("{}", serde_json::json!({ "mistakes": mistakes.to_json() }))
+        }
         (Format::Json, _) => eprintln!("{}", serde_json::json!({ "error": failure.to_string() })),
         (Format::Human, _) => eprintln!("sessile: {failure}"),
     }

@@ -63,7 +63,11 @@ pub(super) fn check_master_key(settings: &StoreSettings) -> Result<(), Failure> 
                 StorePlace::File(path) => Location::file(path),
                 StorePlace::Directory | StorePlace::Memory => Location::directory(&settings.data),
             };
-            if path.exists() || location.database().exists() { key_beside(&path, location.database()).map(drop) } else { Ok(()) }
+            if path.exists() || location.database().exists() {
+                key_beside(&path, location.database()).map(drop)
+            } else {
+                Ok(())
+            }
         }
     }
 }
@@ -84,7 +88,9 @@ fn existing_key(source: &MasterKeySource) -> Result<MasterKey, Failure> {
     match source {
         MasterKeySource::Given(text) => Ok(MasterKey::parse(text.expose())?),
         MasterKeySource::File(path) => read_key(path),
-        MasterKeySource::DataDirectory => Err(Failure::Other("the data directory's key is opened with its database".into())),
+        MasterKeySource::DataDirectory => {
+            Err(Failure::Other("the data directory's key is opened with its database".into()))
+        }
     }
 }
 
@@ -93,7 +99,8 @@ fn fresh_key() -> Result<MasterKey, Failure> {
 }
 
 fn read_key(path: &Path) -> Result<MasterKey, Failure> {
-    let text = secret_file::read(path).map_err(|fault| Failure::MasterKey(format!("{}; {}", fault.problem, fault.remedy)))?;
+    let text =
+        secret_file::read(path).map_err(|fault| Failure::MasterKey(format!("{}; {}", fault.problem, fault.remedy)))?;
     MasterKey::parse(text.expose()).map_err(|refused| Failure::MasterKey(format!("{}: {refused}", path.display())))
 }
 
@@ -117,7 +124,9 @@ fn key_beside(path: &Path, database: &Path) -> Result<MasterKey, Failure> {
 
 /// Writes a new key so that it is there whole or not at all, also when two processes begin at once.
 fn make_key(path: &Path) -> Result<MasterKey, Failure> {
-    let cannot = |at: &Path, e: std::io::Error| Failure::MasterKey(format!("{}: {e}; the master key is made there", at.display()));
+    let cannot = |at: &Path, e: std::io::Error| {
+        Failure::MasterKey(format!("{}: {e}; the master key is made there", at.display()))
+    };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| cannot(directory, e))?;
     let key = fresh_key()?;

@@ -37,7 +37,9 @@ fn show(loaded: Option<&Loaded>, format: Format) -> Result<(), Failure> {
         rows.push(vec![cell(reference::heading(section), Tone::Good)]);
         for key in section.keys {
             let (value, tone) = match given(key) {
-                Some((shown, place)) => (format!("{} ({place})", shown.unwrap_or_else(|| "***".to_owned())), Tone::Caution),
+                Some((shown, place)) => {
+                    (format!("{} ({place})", shown.unwrap_or_else(|| "***".to_owned())), Tone::Caution)
+                }
                 None => (reference::default(key).unwrap_or_default(), Tone::Plain),
             };
             let env = if section.repeated { String::new() } else { key.env() };

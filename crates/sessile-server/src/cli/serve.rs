@@ -11,8 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Failure, Role, vault, warning_text};
-use crate::config::runtime::{Runtime, StorePlace};
 use crate::config::Loaded;
+use crate::config::runtime::{Runtime, StorePlace};
 use crate::gateway::drain::Drain;
 use crate::gateway::{self, Gateway, GatewayError, GatewaySettings, Serving, Sockets, TargetSettings};
 use crate::log::{self, Destination, Style};
@@ -89,7 +89,13 @@ impl Ended {
 }
 
 /// Serves until a signal ends it: the first one in good order, the second one at once.
-async fn until_stopped(signals: &mut Signals, serving: Serving, gateway: &Gateway, drain: &Drain, settings: &GatewaySettings) -> Ended {
+async fn until_stopped(
+    signals: &mut Signals,
+    serving: Serving,
+    gateway: &Gateway,
+    drain: &Drain,
+    settings: &GatewaySettings,
+) -> Ended {
     let mut asked = false;
     let mut finished = std::pin::pin!(serving.finished());
     loop {
@@ -152,7 +158,9 @@ impl Signals {
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Other(match error.kind() {
-        io::ErrorKind::AddrInUse => format!("ops.listen: {address} is in use by another process: stop that, or listen elsewhere"),
+        io::ErrorKind::AddrInUse => {
+            format!("ops.listen: {address} is in use by another process: stop that, or listen elsewhere")
+        }
         _ => format!("ops.listen: cannot listen on {address}: {error}"),
     })
 }

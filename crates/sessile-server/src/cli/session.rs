@@ -78,7 +78,11 @@ async fn list(loaded: &Loaded, subject: Option<Subject>, format: Format) -> Resu
     let mut after = None;
     loop {
         let page = engine.vault().list(subject.as_ref(), after, PAGE).await?;
-        live.extend(page.sessions.into_iter().filter(|session| matches!(session.life(engine.limits(), now), Life::LiveUntil(_))));
+        live.extend(
+            page.sessions
+                .into_iter()
+                .filter(|session| matches!(session.life(engine.limits(), now), Life::LiveUntil(_))),
+        );
         match page.next {
             Some(next) => after = Some(next),
             None => break,

@@ -61,6 +61,7 @@ struct Findings {
     /// Why it is refused, as a stable code.
     refused: Option<&'static str>,
     session: Option<Value>,
+    hint: &'static str,
 }
 
 async fn inspect(loaded: &Loaded, token: SecretText, format: Format) -> Result<ExitCode, Failure> {
@@ -96,6 +97,7 @@ async fn session_token(engine: &Engine, parsed: &SessionToken, token: &str) -> R
         live,
         refused,
         session: kept.filter(|_| genuine).map(|kept| views::session(kept.session(), engine.limits())),
+        hint: "",
     })
 }
 
@@ -121,6 +123,13 @@ async fn access_token(engine: &Engine, token: &str) -> Result<Findings, Failure>
         live,
         refused,
         session: session.map(|session| views::session(&session, engine.limits())),
+        // The signature is judged before these, so it held.
+        hint: match &verified {
+            Err(TokenRefused::Issuer | TokenRefused::Audience) => {
+                " Its signature holds, but this configuration speaks for another issuer: run this with the server's --config, or its SESSILE_SERVER_PUBLIC_URL."
+            }
+            Ok(_) | Err(_) => "",
+        },
     })
 }
 
@@ -137,10 +146,14 @@ impl Findings {
     fn describe(&self) -> String {
         let verdict = match (self.genuine, self.live) {
             (true, true) => "VERIFIED: this server issued it, and its session lives.".to_owned(),
-            (true, false) => format!("VERIFIED, BUT OVER ({}): this server issued it; it opens nothing any more.", self.refused.unwrap_or("over")),
+            (true, false) => format!(
+                "VERIFIED, BUT OVER ({}): this server issued it; it opens nothing any more.",
+                self.refused.unwrap_or("over")
+            ),
             (false, _) => format!(
-                "NOT VERIFIED ({}): what follows is what the token says of itself. Anybody could have written it.",
+                "NOT VERIFIED ({}): what follows is what the token says of itself. Anybody could have written it.{}",
                 self.refused.unwrap_or("refused"),
+                self.hint,
             ),
         };
         let mut out = format!("{}\n\n{verdict}\n", self.kind);

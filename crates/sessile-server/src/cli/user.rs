@@ -70,12 +70,19 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand, format: Format) -> Resu
     // Asked for before the store is opened, so that nothing waits on a person.
     let password = match &command {
         UserCommand::Add { password, .. } | UserCommand::Passwd { password, .. } => Some(password.read()?),
-        UserCommand::Disable { .. } | UserCommand::Enable { .. } | UserCommand::Unlock { .. } | UserCommand::List => None,
+        UserCommand::Disable { .. } | UserCommand::Enable { .. } | UserCommand::Unlock { .. } | UserCommand::List => {
+            None
+        }
     };
     block_on(carry_out(loaded, command, password.unwrap_or_else(|| SecretText::new(String::new())), format))
 }
 
-async fn carry_out(loaded: &Loaded, command: UserCommand, password: SecretText, format: Format) -> Result<ExitCode, Failure> {
+async fn carry_out(
+    loaded: &Loaded,
+    command: UserCommand,
+    password: SecretText,
+    format: Format,
+) -> Result<ExitCode, Failure> {
     let clock = SystemClock::new();
     let vault = super::vault(&loaded.runtime.store, Role::Visitor, &clock).await?;
     let policy = &loaded.runtime.engine.passwords;
@@ -85,15 +92,22 @@ async fn carry_out(loaded: &Loaded, command: UserCommand, password: SecretText, 
     let now = clock.now().wall;
     match command {
         UserCommand::Add { name, subject, .. } => {
-            let subject: Option<Subject> = subject.map(|text| text.parse()).transpose().map_err(|e: sessile_core::InvalidId| Failure::Usage(e.to_string()))?;
+            let subject: Option<Subject> = subject
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|e: sessile_core::InvalidId| Failure::Usage(e.to_string()))?;
             let account = accounts.create(&name, subject, password, now).await?;
             match format {
                 Format::Json => print_json(&view(&account))?,
                 Format::Human => print(&format!("{} may sign in", account.name))?,
             }
         }
-        UserCommand::Passwd { name, .. } => ended(&accounts.set_password(&name, password, now).await?, "the password is set", format)?,
-        UserCommand::Disable { name } => ended(&accounts.disable(&name, now).await?, "the account is disabled", format)?,
+        UserCommand::Passwd { name, .. } => {
+            ended(&accounts.set_password(&name, password, now).await?, "the password is set", format)?
+        }
+        UserCommand::Disable { name } => {
+            ended(&accounts.disable(&name, now).await?, "the account is disabled", format)?
+        }
         UserCommand::Enable { name } => {
             accounts.enable(&name, now).await?;
             done("the account is enabled", format)?;
@@ -135,7 +149,11 @@ async fn list(vault: &sessile_store::Vault, format: Format) -> Result<(), Failur
                 ]
             };
             let heading = ["NAME", "SUBJECT", "STATE", "CREATED", "PASSWORD SET"];
-            print_table(&heading, all.iter().map(row).collect(), "There are no accounts. Add one with `sessile user add NAME`.")?;
+            print_table(
+                &heading,
+                all.iter().map(row).collect(),
+                "There are no accounts. Add one with `sessile user add NAME`.",
+            )?;
         }
     }
     Ok(())
@@ -174,7 +192,10 @@ impl PasswordArgs {
             return from_stdin();
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::Usage("there is no terminal to ask for the password; pass --password-stdin and write it to standard input".into()));
+            return Err(Failure::Usage(
+                "there is no terminal to ask for the password; pass --password-stdin and write it to standard input"
+                    .into(),
+            ));
         }
         let first = Zeroizing::new(rpassword::prompt_password("Password: ")?);
         let second = Zeroizing::new(rpassword::prompt_password("Once more: ")?);

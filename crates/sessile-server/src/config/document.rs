@@ -74,7 +74,9 @@ pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Option<Document> {
             mistakes.fault("configuration file", whole(), None, fault);
             return None;
         }
-        Ok(bytes) => String::from_utf8(bytes).map_err(|e| format!("not UTF-8 after byte {}", e.utf8_error().valid_up_to())),
+        Ok(bytes) => {
+            String::from_utf8(bytes).map_err(|e| format!("not UTF-8 after byte {}", e.utf8_error().valid_up_to()))
+        }
         Err(e) => Err(e.to_string()),
     };
     match text {
@@ -113,7 +115,10 @@ pub(super) fn parse(file: &Arc<str>, text: &str, mistakes: &mut Mistakes) -> Opt
 /// number; a file that promises an end line must have it.
 fn finished(text: &str) -> Result<(), Fault> {
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(Fault::new("the last line is not ended: the file may have been cut off", "end the file with a newline"));
+        return Err(Fault::new(
+            "the last line is not ended: the file may have been cut off",
+            "end the file with a newline",
+        ));
     }
     let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     if lines.next() == Some(COMPLETE) && lines.next_back() != Some(END) {

@@ -55,7 +55,8 @@ fn settable() -> impl Iterator<Item = &'static Key> {
 }
 
 fn unknown(name: &str) -> Fault {
-    let names: Vec<String> = settable().map(Key::env).chain(settable().filter_map(|key| key.alias.map(str::to_owned))).collect();
+    let names: Vec<String> =
+        settable().map(Key::env).chain(settable().filter_map(|key| key.alias.map(str::to_owned))).collect();
     // Without what all of them begin with, which would make strangers look alike.
     let meant = nearest(without_prefix(name), names.iter().map(|name| without_prefix(name)));
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean SESSILE_{meant}?"));
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn no_two_keys_share_an_environment_name() {
-        let mut names: Vec<String> = settable().map(Key::env).chain(settable().filter_map(|key| key.alias.map(str::to_owned))).collect();
+        let mut names: Vec<String> =
+            settable().map(Key::env).chain(settable().filter_map(|key| key.alias.map(str::to_owned))).collect();
         let count = names.len();
         names.sort();
         names.dedup();
@@ -107,7 +109,8 @@ mod tests {
         ] {
             assert!(is_service_link(name, value), "{name}");
         }
-        for (name, value) in [("SESSILE_PORT", "8080"), ("SESSILE_SERVER_PORT", "8080"), ("SESSILE_SERVER_LISTN", "x")] {
+        for (name, value) in [("SESSILE_PORT", "8080"), ("SESSILE_SERVER_PORT", "8080"), ("SESSILE_SERVER_LISTN", "x")]
+        {
             assert!(!is_service_link(name, value), "{name}");
         }
     }

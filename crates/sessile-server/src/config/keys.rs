@@ -13,8 +13,8 @@ use sessile_core::origin::Origin;
 use sessile_core::{SecretText, Storage};
 
 use super::kinds::{
-    ClientId, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen, HstsSetting, LogFormat, LogLevel, MethodAndPath, Network, Prefix, Profile, PublicUrl,
-    Remember, StoreUrl, UpstreamUrl,
+    ClientId, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen, HstsSetting, LogFormat, LogLevel,
+    MethodAndPath, Network, Prefix, Profile, PublicUrl, Remember, StoreUrl, UpstreamUrl,
 };
 use super::table::{Section, section};
 

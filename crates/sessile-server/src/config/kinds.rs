@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sessile::Access;
+use sessile_core::Storage;
 use sessile_core::cookie::SameSite;
-use sessile_core::crypto::Algorithm;
 use sessile_core::cors::AllowedOrigins;
+use sessile_core::crypto::Algorithm;
 use sessile_core::csrf::CsrfMode;
 use sessile_core::headers::{Hsts, Managed, Rule};
 use sessile_core::origin::Origin;
 use sessile_core::policy::Limits;
-use sessile_core::Storage;
 
 use super::mistake::Fault;
 use super::setting::{Setting, not};
@@ -158,7 +158,10 @@ impl Setting for Algorithm {
         }
         Self::from_name(text).ok_or_else(|| {
             let meant = nearest(text, Self::ALL.map(Self::name));
-            not::<Self>(format!("not an algorithm of ours{}", meant.map_or_else(String::new, |m| format!("; did you mean \"{m}\"?"))))
+            not::<Self>(format!(
+                "not an algorithm of ours{}",
+                meant.map_or_else(String::new, |m| format!("; did you mean \"{m}\"?"))
+            ))
         })
     }
 }
@@ -184,7 +187,10 @@ impl Setting for CsrfMode {
             "enforce" => Ok(Self::Enforce),
             "report" => Ok(Self::Report),
             "danger_off" => Ok(Self::DangerOff),
-            "off" => Err(Fault::new("protection is switched off by its full name only", "write \"enforce\", or \"danger_off\"")),
+            "off" => Err(Fault::new(
+                "protection is switched off by its full name only",
+                "write \"enforce\", or \"danger_off\"",
+            )),
             _ => Err(not::<Self>("not one of the choices")),
         }
     }
@@ -316,12 +322,18 @@ impl Setting for Prefix {
             return Err(Fault::new("does not begin with a slash", format!("write \"/{text}\"")));
         };
         if text.ends_with('/') {
-            return Err(Fault::new("ends with a slash; a prefix covers what lies below it anyway", format!("write \"{}\"", text.trim_end_matches('/'))));
+            return Err(Fault::new(
+                "ends with a slash; a prefix covers what lies below it anyway",
+                format!("write \"{}\"", text.trim_end_matches('/')),
+            ));
         }
         let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-        let good = |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(unreserved);
+        let good =
+            |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(unreserved);
         if !rest.split('/').all(good) {
-            return Err(not::<Self>("segments are made of letters, digits, '-', '.', '_' and '~', and are not empty, \".\" or \"..\""));
+            return Err(not::<Self>(
+                "segments are made of letters, digits, '-', '.', '_' and '~', and are not empty, \".\" or \"..\"",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -340,7 +352,9 @@ impl Setting for MethodAndPath {
     const FORM: &'static str = "a method and a path, such as \"POST /api/login\"";
 
     fn from_text(text: &str) -> Result<Self, Fault> {
-        let Some((method, path)) = text.split_once(' ') else { return Err(not::<Self>("a method, a blank and a path are needed")) };
+        let Some((method, path)) = text.split_once(' ') else {
+            return Err(not::<Self>("a method, a blank and a path are needed"));
+        };
         if !matches!(method, "POST" | "PUT" | "PATCH" | "DELETE") {
             return Err(not::<Self>("the method is one of POST, PUT, PATCH and DELETE: a sign-in changes something"));
         }
@@ -364,7 +378,11 @@ impl Setting for ClientId {
 
     fn from_text(text: &str) -> Result<Self, Fault> {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        if (1..=64).contains(&text.len()) && text.bytes().all(good) { Ok(Self(text.to_owned())) } else { Err(not::<Self>("not a client name")) }
+        if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(not::<Self>("not a client name"))
+        }
     }
 }
 
@@ -377,11 +395,16 @@ pub struct HeaderSetting {
     pub value: Option<String>,
 }
 
-const RULES: [(&str, Rule); 4] =
-    [("override", Rule::Override), ("add-if-missing", Rule::AddIfMissing), ("keep-stricter", Rule::KeepStricter), ("off", Rule::Off)];
+const RULES: [(&str, Rule); 4] = [
+    ("override", Rule::Override),
+    ("add-if-missing", Rule::AddIfMissing),
+    ("keep-stricter", Rule::KeepStricter),
+    ("off", Rule::Off),
+];
 
 impl Setting for HeaderSetting {
-    const FORM: &'static str = "\"RULE: VALUE\" or \"RULE\", the rule being override, add-if-missing, keep-stricter or off";
+    const FORM: &'static str =
+        "\"RULE: VALUE\" or \"RULE\", the rule being override, add-if-missing, keep-stricter or off";
 
     fn from_text(text: &str) -> Result<Self, Fault> {
         let (word, value) = match text.split_once(':') {
@@ -389,13 +412,16 @@ impl Setting for HeaderSetting {
             None => (text.trim(), None),
         };
         let Some((_, rule)) = RULES.into_iter().find(|(name, _)| *name == word) else {
-            let hint = nearest(word, RULES.map(|(name, _)| name)).map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"));
+            let hint = nearest(word, RULES.map(|(name, _)| name))
+                .map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"));
             return Err(not::<Self>(format!("no rule of this name{hint}")));
         };
         match (rule, value) {
             (Rule::Off, Some(_)) => Err(Fault::new("a header that is off has no value", "write \"off\"")),
             (_, Some("")) => Err(not::<Self>("no value after the rule")),
-            (_, Some(value)) if !value.bytes().all(|b| (b' '..=b'~').contains(&b)) => Err(not::<Self>("a header's value is one line of visible ASCII")),
+            (_, Some(value)) if !value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+                Err(not::<Self>("a header's value is one line of visible ASCII"))
+            }
             (rule, value) => Ok(Self { rule, value: value.map(str::to_owned) }),
         }
     }
@@ -420,7 +446,12 @@ impl Setting for HstsSetting {
 
     fn from_text(text: &str) -> Result<Self, Fault> {
         let setting = HeaderSetting::from_text(text)?;
-        let mut hsts = Hsts { rule: setting.rule, max_age: Duration::from_secs(31_536_000), include_sub_domains: true, preload: false };
+        let mut hsts = Hsts {
+            rule: setting.rule,
+            max_age: Duration::from_secs(31_536_000),
+            include_sub_domains: true,
+            preload: false,
+        };
         let Some(value) = setting.value else { return Ok(Self(hsts)) };
         let mut max_age = None;
         (hsts.include_sub_domains, hsts.preload) = (false, false);
@@ -432,7 +463,8 @@ impl Setting for HstsSetting {
                 _ => return Err(not::<Self>(format!("{directive:?} is no directive of this header"))),
             }
         }
-        hsts.max_age = max_age.map(Duration::from_secs).ok_or_else(|| not::<Self>("max-age is missing or no number"))?;
+        hsts.max_age =
+            max_age.map(Duration::from_secs).ok_or_else(|| not::<Self>("max-age is missing or no number"))?;
         Ok(Self(hsts))
     }
 }

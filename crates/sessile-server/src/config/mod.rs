@@ -177,7 +177,8 @@ fn assemble(
 fn in_force(values: &BTreeMap<String, Given>) -> BTreeMap<&'static str, (Option<String>, String)> {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     let shown = |key: &Key, given: &Given| if key.secret { None } else { table::show(&given.raw) };
-    keys.filter_map(|key| values.get(key.path).map(|given| (key.path, (shown(key, given), given.place.to_string())))).collect()
+    keys.filter_map(|key| values.get(key.path).map(|given| (key.path, (shown(key, given), given.place.to_string()))))
+        .collect()
 }
 
 fn file_of(sources: &Sources) -> Option<PathBuf> {
@@ -236,7 +237,9 @@ fn unknown_keys(values: &BTreeMap<String, Given>, rows: &[Row], empty: &[(String
     for (path, given) in values.iter().filter(|(path, _)| !paths.contains(&path.as_str())) {
         let section = SECTIONS.iter().find(|section| section.name == *path);
         let fault = match section {
-            Some(section) if section.repeated => Fault::new("this is a list of tables", format!("write [[{path}]] and its keys below it")),
+            Some(section) if section.repeated => {
+                Fault::new("this is a list of tables", format!("write [[{path}]] and its keys below it"))
+            }
             Some(_) => Fault::new("this is a section, not a key", format!("write [{path}] and its keys below it")),
             None => unknown(path, &paths),
         };
@@ -246,7 +249,11 @@ fn unknown_keys(values: &BTreeMap<String, Given>, rows: &[Row], empty: &[(String
         mistakes.fault(path, place.clone(), None, unknown(path, &paths));
     }
     for row in rows {
-        let of_row = || SECTIONS.iter().filter(|s| s.repeated && (s.name == row.table || s.name.starts_with(&format!("{}.", row.table))));
+        let of_row = || {
+            SECTIONS
+                .iter()
+                .filter(|s| s.repeated && (s.name == row.table || s.name.starts_with(&format!("{}.", row.table))))
+        };
         if of_row().next().is_none() {
             let fault = if is_section(&row.table) {
                 Fault::new("there is one section of this name, not a list", format!("write [{}]", row.table))
@@ -270,6 +277,8 @@ fn unknown(path: &str, known: &[&str]) -> Fault {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     // The right name in the wrong section is a slip of its own.
     let elsewhere = || known.iter().find(|candidate| last(candidate) == last(path)).copied();
-    let hint = suggest::nearest(path, known.iter().copied()).or_else(elsewhere).map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+    let hint = suggest::nearest(path, known.iter().copied())
+        .or_else(elsewhere)
+        .map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
     Fault::new(format!("there is no such key{hint}"), "remove it, or see `sessile config` for the keys there are")
 }

@@ -75,7 +75,11 @@ pub fn markdown() -> String {
             let name = if key.secret { format!("({})", key.name) } else { format!("`{}`", key.name) };
             let default = default(key).map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
             let env = if section.repeated { String::new() } else { format!(" {} |", environment(key)) };
-            out.push_str(&format!("| {name} | {} | {default} |{env} {} |\n", form(key).replace('|', "\\|"), key.why.trim()));
+            out.push_str(&format!(
+                "| {name} | {} | {default} |{env} {} |\n",
+                form(key).replace('|', "\\|"),
+                key.why.trim()
+            ));
         }
     }
     out.push_str(EXIT_CODES);

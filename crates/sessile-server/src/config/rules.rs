@@ -63,7 +63,10 @@ impl Rules<'_> {
                 server.public_url.refuse(
                     self.mistakes,
                     "a public address over plain http: everybody on the way could read and take over sessions",
-                    format!("write \"https://{}\" and give server.tls.cert and server.tls.key, or serve localhost", url.host()),
+                    format!(
+                        "write \"https://{}\" and give server.tls.cert and server.tls.key, or serve localhost",
+                        url.host()
+                    ),
                 );
             } else if !url.is_https() && has_tls {
                 server.public_url.refuse(
@@ -100,7 +103,11 @@ impl Rules<'_> {
             );
         }
         if **behind && (!exposed || has_tls) {
-            behind.refuse(self.mistakes, "nothing to allow: the listener is on loopback or has a certificate", "remove it");
+            behind.refuse(
+                self.mistakes,
+                "nothing to allow: the listener is on loopback or has a certificate",
+                "remove it",
+            );
         }
     }
 
@@ -125,7 +132,11 @@ impl Rules<'_> {
                 "listen on 127.0.0.1 or [::1], or set ops.danger_network_listen = true",
             ),
             (true, true) => {
-                ops.danger_network_listen.refuse(self.mistakes, "nothing to allow: ops.listen is on loopback", "remove it");
+                ops.danger_network_listen.refuse(
+                    self.mistakes,
+                    "nothing to allow: ops.listen is on loopback",
+                    "remove it",
+                );
             }
             (true, false) | (false, true) => {}
         }
@@ -151,7 +162,10 @@ impl Rules<'_> {
         if sound(&[&session.idle, &session.access, &session.profile]) && idle < *session.access {
             session.idle.refuse(
                 self.mistakes,
-                format!("shorter than the life of an access token ({}), at whose end activity is noticed", duration_text(*session.access)),
+                format!(
+                    "shorter than the life of an access token ({}), at whose end activity is noticed",
+                    duration_text(*session.access)
+                ),
                 "choose a longer session.idle or a shorter session.access",
             );
         }
@@ -163,10 +177,16 @@ impl Rules<'_> {
             );
         }
         let remember = session.remember.0;
-        if sound(&[&session.remember, &session.absolute, &session.profile]) && !remember.is_zero() && remember < absolute {
+        if sound(&[&session.remember, &session.absolute, &session.profile])
+            && !remember.is_zero()
+            && remember < absolute
+        {
             session.remember.refuse(
                 self.mistakes,
-                format!("shorter than session.absolute ({}): being remembered would change nothing", duration_text(absolute)),
+                format!(
+                    "shorter than session.absolute ({}): being remembered would change nothing",
+                    duration_text(absolute)
+                ),
                 "choose a longer duration, or \"off\"",
             );
         }
@@ -192,7 +212,10 @@ impl Rules<'_> {
         if sound(&[&keys.rotate, &keys.publish_ahead, &session.access]) && *keys.rotate <= least {
             keys.rotate.refuse(
                 self.mistakes,
-                format!("not longer than keys.publish_ahead and session.access together ({}): keys would pile up", duration_text(least)),
+                format!(
+                    "not longer than keys.publish_ahead and session.access together ({}): keys would pile up",
+                    duration_text(least)
+                ),
                 "choose a longer keys.rotate",
             );
         }
@@ -207,7 +230,10 @@ impl Rules<'_> {
                 "use the admin API of the operations listener, or a store that lasts",
             );
         }
-        if sound(&[&keys.master_key, &keys.master_key_file]) && keys.master_key.is_some() && keys.master_key_file.is_some() {
+        if sound(&[&keys.master_key, &keys.master_key_file])
+            && keys.master_key.is_some()
+            && keys.master_key_file.is_some()
+        {
             keys.master_key_file.refuse(
                 self.mistakes,
                 "the master key is given twice: here and in the environment",
@@ -241,7 +267,11 @@ impl Rules<'_> {
             throttle.free.refuse(self.mistakes, "not below sign_in.throttle.hard_stop", "choose a smaller number");
         }
         if sound(&[&throttle.first_wait, &throttle.longest_wait]) && *throttle.first_wait > *throttle.longest_wait {
-            throttle.first_wait.refuse(self.mistakes, "longer than sign_in.throttle.longest_wait", "choose a shorter wait");
+            throttle.first_wait.refuse(
+                self.mistakes,
+                "longer than sign_in.throttle.longest_wait",
+                "choose a shorter wait",
+            );
         }
         self.sign_in_routes();
     }
@@ -250,10 +280,12 @@ impl Rules<'_> {
     fn sign_in_routes(&mut self) {
         let Settings { sign_in, server, routes, .. } = self.settings;
         let all = &sign_in.upstream_routes;
-        if !sound(&[all, &server.upstream]) || routes.iter().any(|row| !row.route.prefix.sound || !row.route.access.sound) {
+        if !sound(&[all, &server.upstream])
+            || routes.iter().any(|row| !row.route.prefix.sound || !row.route.access.sound)
+        {
             return;
         }
-        let mut open = 0;
+        let (mut open, mut lost) = (0, 0);
         for wanted in all.iter() {
             let covering = routes
                 .iter()
@@ -261,14 +293,26 @@ impl Rules<'_> {
                 .max_by_key(|row| row.route.prefix.as_ref().map_or(0, |prefix| prefix.0.len()));
             match covering {
                 Some(row) if row.route.folder.is_some() => {
-                    all.refuse(self.mistakes, format!("\"{wanted}\" leads to files, not to an app"), "name a route of the app");
+                    lost += 1;
+                    all.refuse(
+                        self.mistakes,
+                        format!("\"{wanted}\" leads to files, not to an app"),
+                        "name a route of the app",
+                    );
                 }
                 Some(row) => open += usize::from(*row.route.access != Access::Session),
                 None if server.upstream.is_some() => {}
-                None => all.refuse(self.mistakes, format!("no [[route]] leads to \"{wanted}\""), "add a [[route]] whose prefix covers it"),
+                None => {
+                    lost += 1;
+                    all.refuse(
+                        self.mistakes,
+                        format!("no [[route]] leads to \"{wanted}\""),
+                        "add a [[route]] whose prefix covers it",
+                    );
+                }
             }
         }
-        if sign_in.password.sound && !*sign_in.password && !all.is_empty() && open == 0 {
+        if sign_in.password.sound && !*sign_in.password && !all.is_empty() && open == 0 && lost == 0 {
             all.refuse(
                 self.mistakes,
                 "each of these needs a session already, and there are no passwords: nobody could sign in",
@@ -279,7 +323,9 @@ impl Rules<'_> {
 
     fn routes(&mut self, purpose: Purpose) {
         let Settings { server, routes, .. } = self.settings;
-        if sound(&[&server.auth_prefix]) && (server.auth_prefix.0 == "/" || overlaps(&server.auth_prefix, "/.well-known")) {
+        if sound(&[&server.auth_prefix])
+            && (server.auth_prefix.0 == "/" || overlaps(&server.auth_prefix, "/.well-known"))
+        {
             server.auth_prefix.refuse(self.mistakes, "a path that others need", "choose a path such as \"/auth\"");
         }
         if sound(&[&server.upstream]) && server.upstream.is_some() && !routes.is_empty() {
@@ -292,7 +338,11 @@ impl Rules<'_> {
         let nothing = server.upstream.is_none() && routes.is_empty();
         if sound(&[&server.upstream, &server.forward_auth]) {
             if *server.forward_auth && !nothing {
-                server.forward_auth.refuse(self.mistakes, "there is an app behind this gateway", "remove it, or the app");
+                server.forward_auth.refuse(
+                    self.mistakes,
+                    "there is an app behind this gateway",
+                    "remove it, or the app",
+                );
             } else if purpose == Purpose::Serve && nothing && !*server.forward_auth {
                 let fault = Fault::new(
                     "there is nothing to serve: no app and no files",
@@ -309,11 +359,16 @@ impl Rules<'_> {
 
     fn route(&mut self, row: &RouteRow, earlier: &[RouteRow], purpose: Purpose) {
         let route = &row.route;
-        let prefixes = [&self.settings.server.auth_prefix.0, "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
+        let prefixes =
+            [&self.settings.server.auth_prefix.0, "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
         match &*route.prefix {
             Some(prefix) => {
                 if let Some(ours) = prefixes.into_iter().find(|ours| Prefix((*ours).to_owned()).covers(&prefix.0)) {
-                    route.prefix.refuse(self.mistakes, format!("{ours} is answered by Sessile itself"), "choose another prefix");
+                    route.prefix.refuse(
+                        self.mistakes,
+                        format!("{ours} is answered by Sessile itself"),
+                        "choose another prefix",
+                    );
                 }
                 if earlier.iter().any(|other| other.route.prefix.as_ref() == Some(prefix)) {
                     route.prefix.refuse(self.mistakes, "an earlier [[route]] has this prefix", "remove one of the two");
@@ -325,9 +380,17 @@ impl Rules<'_> {
         if sound(&[&route.upstream, &route.folder]) {
             match (&*route.upstream, &*route.folder) {
                 (Some(_), Some(_)) => {
-                    route.folder.refuse(self.mistakes, "a route leads to an app or to files, not to both", "remove upstream or static");
+                    route.folder.refuse(
+                        self.mistakes,
+                        "a route leads to an app or to files, not to both",
+                        "remove upstream or static",
+                    );
                 }
-                (None, None) => self.missing("route.upstream", row, "add upstream = \"http://127.0.0.1:3000\" or static = \"FOLDER\""),
+                (None, None) => self.missing(
+                    "route.upstream",
+                    row,
+                    "add upstream = \"http://127.0.0.1:3000\" or static = \"FOLDER\"",
+                ),
                 (None, Some(folder)) if purpose == Purpose::Serve && !folder.is_dir() => {
                     route.folder.refuse(self.mistakes, "no folder is there", "name a folder that this user may read");
                 }
@@ -335,12 +398,19 @@ impl Rules<'_> {
             }
         }
         if row.cors.origins.sound && row.cors.origins.is_empty() && row.cors.is_given() {
-            let fault = Fault::new("no origin is listed, so the rest of [route.cors] means nothing", "list origins, or remove the section");
+            let fault = Fault::new(
+                "no origin is listed, so the rest of [route.cors] means nothing",
+                "list origins, or remove the section",
+            );
             self.mistakes.fault("route.cors.origins", row.place.clone(), None, fault);
         }
         let files = route.folder.is_some();
         if *route.spa && !files {
-            route.spa.refuse(self.mistakes, "only files have an index.html to answer with", "remove it, or serve files with static");
+            route.spa.refuse(
+                self.mistakes,
+                "only files have an index.html to answer with",
+                "remove it, or serve files with static",
+            );
         }
         if files && *route.http2 {
             route.http2.refuse(self.mistakes, "there is no app to speak to", "remove it");
@@ -349,7 +419,11 @@ impl Rules<'_> {
             route.upgrade.refuse(self.mistakes, "files have no WebSockets", "remove it");
         }
         if *route.access == Access::Public && route.max_auth_age.is_some() {
-            route.max_auth_age.refuse(self.mistakes, "a public route asks nobody to sign in", "remove it, or set access = \"session\"");
+            route.max_auth_age.refuse(
+                self.mistakes,
+                "a public route asks nobody to sign in",
+                "remove it, or set access = \"session\"",
+            );
         }
     }
 
@@ -360,7 +434,8 @@ impl Rules<'_> {
     fn clients(&mut self) {
         let clients = &self.settings.clients;
         for (index, client) in clients.iter().enumerate() {
-            let other_place = || if client.id.is_given() { client.id.place.clone() } else { client.secret_file.place.clone() };
+            let other_place =
+                || if client.id.is_given() { client.id.place.clone() } else { client.secret_file.place.clone() };
             if client.id.sound && client.id.is_none() {
                 let fault = Fault::new("missing", "add id = \"NAME\"");
                 self.mistakes.fault("client.id", other_place(), None, fault);
@@ -377,7 +452,10 @@ impl Rules<'_> {
 
     fn secrets(&mut self) {
         let ops = &self.settings.ops;
-        if sound(&[&ops.admin_token, &ops.admin_token_file]) && ops.admin_token.is_some() && ops.admin_token_file.is_some() {
+        if sound(&[&ops.admin_token, &ops.admin_token_file])
+            && ops.admin_token.is_some()
+            && ops.admin_token_file.is_some()
+        {
             ops.admin_token_file.refuse(
                 self.mistakes,
                 "the admin token is given twice: here and in SESSILE_OPS_ADMIN_TOKEN",
@@ -407,7 +485,10 @@ fn warnings(settings: &Settings) -> Vec<Warning> {
     }
     if *settings.session.staleness > Duration::from_secs(10) {
         let bound = duration_text(*settings.session.staleness);
-        warn("session.staleness", format!("a revocation may take up to {bound} to reach a node that lost touch with the store"));
+        warn(
+            "session.staleness",
+            format!("a revocation may take up to {bound} to reach a node that lost touch with the store"),
+        );
     }
     warnings
 }

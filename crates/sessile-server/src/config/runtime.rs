@@ -98,12 +98,14 @@ pub(super) fn build(
     let origin = public_origin(settings)?;
     let engine = engine(settings, origin, purpose, mistakes);
     let mut faults = engine.cookie.validate();
+    if faults.iter().all(|fault| fault.weight == Weight::Warn) {
+        reach(&engine, settings, mistakes);
+    }
     faults.extend(engine.csrf.validate());
     faults.extend(engine.app_headers.validate());
     for fault in faults {
         place(fault, given, mistakes, &mut warnings);
     }
-    reach(&engine, settings, mistakes);
     for row in &settings.routes {
         check_cors(row, engine.public_origin.is_https(), mistakes, &mut warnings);
     }
@@ -128,7 +130,12 @@ fn place(fault: ConfigFault, given: &BTreeMap<String, Given>, mistakes: &mut Mis
         Weight::Stop => {
             let given = given.get(fault.key);
             let place = given.map_or(Place::Default, |given| given.place.clone());
-            mistakes.fault(fault.key, place, given.and_then(|given| show(&given.raw)), Fault::new(fault.problem, fault.remedy));
+            mistakes.fault(
+                fault.key,
+                place,
+                given.and_then(|given| show(&given.raw)),
+                Fault::new(fault.problem, fault.remedy),
+            );
         }
     }
 }
@@ -361,7 +368,11 @@ fn files(settings: &Settings, mistakes: &mut Mistakes) {
             Err(fault) => tls.key.refuse(mistakes, fault.problem, fault.remedy),
             Ok(()) => {
                 if let Err(error) = Certificate::load(TlsFiles { cert: cert.clone(), key: key.clone() }) {
-                    tls.cert.refuse(mistakes, error.to_string(), "name a PEM file with the certificate first and its issuers after it, and its key");
+                    tls.cert.refuse(
+                        mistakes,
+                        error.to_string(),
+                        "name a PEM file with the certificate first and its issuers after it, and its key",
+                    );
                 }
             }
         }
@@ -376,7 +387,11 @@ fn files(settings: &Settings, mistakes: &mut Mistakes) {
 /// The surface's own endpoints must be in reach of the cookies.
 fn reach(engine: &EngineConfig, settings: &Settings, mistakes: &mut Mistakes) {
     if !engine.cookie.reaches(engine.public_origin.host(), &engine.prefix) {
-        let given = if settings.cookie.domain.is_given() { &settings.cookie.domain as &dyn Refusable } else { &settings.cookie.path };
+        let given = if settings.cookie.domain.is_given() {
+            &settings.cookie.domain as &dyn Refusable
+        } else {
+            &settings.cookie.path
+        };
         given.refuse_with(
             mistakes,
             format!("a browser would not send the cookies to {}{}", engine.public_origin, engine.prefix),
@@ -470,7 +485,11 @@ fn check_cors(row: &RouteRow, https: bool, mistakes: &mut Mistakes, warnings: &m
     let section = &row.cors;
     let listed: Vec<&str> = section.origins.iter().map(|origin| origin.0.as_str()).collect();
     if let Err(invalid) = AllowedOrigins::parse(&listed) {
-        section.origins.refuse(mistakes, format!("\"*\" stands alone or not at all: {invalid}"), "list the origins, or \"*\" and nothing else");
+        section.origins.refuse(
+            mistakes,
+            format!("\"*\" stands alone or not at all: {invalid}"),
+            "list the origins, or \"*\" and nothing else",
+        );
         return;
     }
     for fault in cors(section).map(|cors| cors.validate(https)).unwrap_or_default() {
@@ -482,7 +501,8 @@ fn check_cors(row: &RouteRow, https: bool, mistakes: &mut Mistakes, warnings: &m
         };
         match fault.weight {
             Weight::Stop => at.refuse_with(mistakes, fault.problem, fault.remedy),
-            Weight::Warn => warnings.push(Warning { key: "route.cors.origins", text: format!("{}; {}", fault.problem, fault.remedy) }),
+            Weight::Warn => warnings
+                .push(Warning { key: "route.cors.origins", text: format!("{}; {}", fault.problem, fault.remedy) }),
         }
     }
 }
@@ -514,4 +534,3 @@ fn gateway_limits(settings: &Settings) -> GatewayLimits {
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
-

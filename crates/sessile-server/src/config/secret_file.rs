@@ -18,8 +18,20 @@ const MIN_CHARS: usize = 32;
 const MIN_DISTINCT: usize = 8;
 /// What people write where a secret belongs.
 const PLACEHOLDERS: [&str; 14] = [
-    "change", "example", "placeholder", "secret", "password", "default", "insecure", "replace", "dummy", "sample", "your-", "your_",
-    "0123456789", "abcdef0123",
+    "change",
+    "example",
+    "placeholder",
+    "secret",
+    "password",
+    "default",
+    "insecure",
+    "replace",
+    "dummy",
+    "sample",
+    "your-",
+    "your_",
+    "0123456789",
+    "abcdef0123",
 ];
 
 /// Reads a file that only its owner, and perhaps a group set up for that, may read.
@@ -44,7 +56,10 @@ fn open(path: &Path) -> Result<File, Fault> {
     let file = File::open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if !about.is_file() {
-        return Err(Fault::new(format!("{} is not a regular file", path.display()), "name a file with the secret in it"));
+        return Err(Fault::new(
+            format!("{} is not a regular file", path.display()),
+            "name a file with the secret in it",
+        ));
     }
     // The handle that is judged is the handle that is read.
     let mode = about.permissions().mode() & 0o777;

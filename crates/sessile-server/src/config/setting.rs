@@ -40,7 +40,8 @@ pub(super) fn wrong_type<T: Setting>(raw: &Raw) -> Fault {
         Raw::List(_) => "a list",
         Raw::Other(what) => what,
     };
-    let unit = if matches!(raw, Raw::Integer(_)) && T::FORM == Duration::FORM { ", with a unit and in quotes" } else { "" };
+    let unit =
+        if matches!(raw, Raw::Integer(_)) && T::FORM == Duration::FORM { ", with a unit and in quotes" } else { "" };
     Fault::new(format!("this is {found}"), format!("write {}{unit}", T::FORM))
 }
 
@@ -195,7 +196,10 @@ impl<T: Setting> Setting for Vec<T> {
             Raw::List(items) => items.iter().map(|item| T::from_raw(&item.raw)).collect(),
             Raw::Text(_) | Raw::Integer(_) | Raw::Bool(_) | Raw::Other(_) => {
                 let fault = wrong_type::<T>(raw);
-                Err(Fault::new(format!("{}, not a list", fault.problem), format!("in square brackets, {}", fault.remedy)))
+                Err(Fault::new(
+                    format!("{}, not a list", fault.problem),
+                    format!("in square brackets, {}", fault.remedy),
+                ))
             }
         }
     }
@@ -212,7 +216,9 @@ mod tests {
             assert_eq!(Duration::from_text(&duration_text(duration)).expect(text), duration, "{text}");
         }
         assert_eq!(duration_text(Duration::from_secs(300)), "5m");
-        for text in ["", "5", "m", "5 m", "-5m", "5M", "5min", "1h30m", "0x5s", "99999999999999999999s", "200000d", "٣s"] {
+        for text in
+            ["", "5", "m", "5 m", "-5m", "5M", "5min", "1h30m", "0x5s", "99999999999999999999s", "200000d", "٣s"]
+        {
             assert!(Duration::from_text(text).is_err(), "{text}");
         }
     }

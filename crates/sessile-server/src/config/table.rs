@@ -169,7 +169,11 @@ impl<'a> Reader<'a> {
             panic!("the range of {} does not read", found.key.path)
         };
         if found.sound && found.is_given() && !(least <= found.value && found.value <= greatest) {
-            found.refuse(self.mistakes, format!("not between {low} and {high}"), format!("choose a value from {low} to {high}"));
+            found.refuse(
+                self.mistakes,
+                format!("not between {low} and {high}"),
+                format!("choose a value from {low} to {high}"),
+            );
             found.sound = false;
         }
         found
@@ -183,10 +187,16 @@ pub(super) fn show(raw: &Raw) -> Option<String> {
         Raw::Text(text) => format!("{:?}", without_password(text)),
         Raw::Integer(number) => number.to_string(),
         Raw::Bool(value) => value.to_string(),
-        Raw::List(items) => format!("[{}]", items.iter().filter_map(|item| show(&item.raw)).collect::<Vec<_>>().join(", ")),
+        Raw::List(items) => {
+            format!("[{}]", items.iter().filter_map(|item| show(&item.raw)).collect::<Vec<_>>().join(", "))
+        }
         Raw::Other(_) => return None,
     };
-    Some(if text.chars().count() > LONGEST { format!("{}...", text.chars().take(LONGEST).collect::<String>()) } else { text })
+    Some(if text.chars().count() > LONGEST {
+        format!("{}...", text.chars().take(LONGEST).collect::<String>())
+    } else {
+        text
+    })
 }
 
 fn without_password(text: &str) -> String {

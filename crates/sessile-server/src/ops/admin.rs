@@ -119,7 +119,12 @@ pub(super) async fn enable_subject(ops: Arc<Ops>, call: Call) -> Answer {
 }
 
 fn accounts(engine: &Engine) -> Accounts<'_> {
-    Accounts { vault: engine.vault(), policy: &engine.config().passwords, hashing: engine.hashing(), entropy: engine.entropy() }
+    Accounts {
+        vault: engine.vault(),
+        policy: &engine.config().passwords,
+        hashing: engine.hashing(),
+        entropy: engine.entropy(),
+    }
 }
 
 /// The account of a subject. Usually its name is the subject; otherwise all accounts are looked through.

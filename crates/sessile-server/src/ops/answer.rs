@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use sessile::EngineError;
@@ -39,14 +41,20 @@ impl Problem {
         match self {
             Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "wrong_host", "This host is not served here"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site", "Pages of other sites may not ask here"),
-            Self::AdminOff => (StatusCode::FORBIDDEN, "admin_off", "Administration is off: no admin token is configured"),
+            Self::AdminOff => {
+                (StatusCode::FORBIDDEN, "admin_off", "Administration is off: no admin token is configured")
+            }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "The admin token is missing or wrong"),
-            Self::BadParameter(_) => (StatusCode::BAD_REQUEST, "bad_parameter", "A query parameter is unknown, repeated or ill-formed"),
+            Self::BadParameter(_) => {
+                (StatusCode::BAD_REQUEST, "bad_parameter", "A query parameter is unknown, repeated or ill-formed")
+            }
             Self::BadPath => (StatusCode::BAD_REQUEST, "bad_path", "The path does not name what it should"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Nothing is here"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not with this method"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "The store cannot be asked"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong; the log says what"),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong; the log says what")
+            }
         }
     }
 }

@@ -94,9 +94,12 @@ pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn read(uri: &Uri, known: &'static [&'static str]) -> Result<Self, Problem> {
-        let AxumQuery(pairs) = AxumQuery::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| Problem::BadParameter("query"))?;
+        let AxumQuery(pairs) =
+            AxumQuery::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| Problem::BadParameter("query"))?;
         for (index, (name, _)) in pairs.iter().enumerate() {
-            let Some(known) = known.iter().find(|known| *known == name) else { return Err(Problem::BadParameter("unknown")) };
+            let Some(known) = known.iter().find(|known| *known == name) else {
+                return Err(Problem::BadParameter("unknown"));
+            };
             if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Problem::BadParameter(known));
             }

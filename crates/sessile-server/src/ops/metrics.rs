@@ -55,7 +55,11 @@ impl Numbers {
             let counted = metrics.family(family);
             let silent: Vec<&'static str> = match family {
                 // A metric that appears only when it first counts cannot be alerted on.
-                Family::Events => EventName::ALL.iter().map(|name| name.name()).filter(|name| counted.iter().all(|(known, _)| known != name)).collect(),
+                Family::Events => EventName::ALL
+                    .iter()
+                    .map(|name| name.name())
+                    .filter(|name| counted.iter().all(|(known, _)| known != name))
+                    .collect(),
                 Family::SessionsEnded | Family::CsrfRejected | Family::TokenRefused => Vec::new(),
             };
             let all = counted.into_iter().chain(silent.into_iter().map(|name| (name, 0)));
@@ -63,14 +67,30 @@ impl Numbers {
         }
         let readiness = engine.ready();
         let age = readiness.feed_age.map_or(f64::INFINITY, |age| age.as_secs_f64());
-        page.gauge("sessile_revocation_view_age_seconds", "How long ago this node's view of revocations was complete.", age)?;
-        page.gauge("sessile_ready", "Whether this node may be sent requests.", f64::from(u8::from(readiness.is_ready())))?;
-        page.gauge("sessile_streams_open", "WebSockets and event streams tied to a session.", whole(engine.streams().count()))
+        page.gauge(
+            "sessile_revocation_view_age_seconds",
+            "How long ago this node's view of revocations was complete.",
+            age,
+        )?;
+        page.gauge(
+            "sessile_ready",
+            "Whether this node may be sent requests.",
+            f64::from(u8::from(readiness.is_ready())),
+        )?;
+        page.gauge(
+            "sessile_streams_open",
+            "WebSockets and event streams tied to a session.",
+            whole(engine.streams().count()),
+        )
     }
 
     fn store(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let ops = self.0.engine.vault().ops();
-        page.counters("sessile_store_ops_total", "Operations asked of the store.", ops.iter().map(|(op, count)| ([("op", op)], count)))
+        page.counters(
+            "sessile_store_ops_total",
+            "Operations asked of the store.",
+            ops.iter().map(|(op, count)| ([("op", op)], count)),
+        )
     }
 
     fn gateway(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -92,9 +112,14 @@ impl Numbers {
             "Requests refused as malformed or ambiguous.",
             snapshot.violations.iter().map(|(code, count)| ([("reason", *code)], *count)),
         )?;
-        let bounds = UPSTREAM_BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = UPSTREAM_BOUNDS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(snapshot.upstream_buckets).collect();
-        page.histogram("sessile_upstream_response_seconds", "Time to an upstream's response head.", snapshot.upstream_seconds, &buckets)
+        page.histogram(
+            "sessile_upstream_response_seconds",
+            "Time to an upstream's response head.",
+            snapshot.upstream_seconds,
+            &buckets,
+        )
     }
 }
 
@@ -106,7 +131,11 @@ fn process(page: &mut Page<'_, '_>) -> fmt::Result {
         page.gauge("process_open_fds", "Open file descriptors.", whole(open.count() as u64))?;
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    page.gauge("sessile_clock_seconds", "This node's wall clock, to compare nodes with each other.", now.as_secs_f64())?;
+    page.gauge(
+        "sessile_clock_seconds",
+        "This node's wall clock, to compare nodes with each other.",
+        now.as_secs_f64(),
+    )?;
     page.info("sessile_build", "What is running.", &[("version", env!("CARGO_PKG_VERSION"))])
 }
 
@@ -124,7 +153,6 @@ fn whole(number: u64) -> f64 {
 }
 
 struct Page<'a, 'b>(&'a mut DescriptorEncoder<'b>);
-
 
 impl Page<'_, '_> {
     /// Our names carry the suffix that the format adds to counters by itself.

@@ -1,7 +1,7 @@
 //! The operations listener: health, metrics, administration. Never on the public listener.
 //!
 //! [`ENDPOINTS`] is the table of everything it answers; the router is made from it, and so is the test that
-//! tries every endpoint with every kind of caller. Before any endpoint a request passes [`gate`]: its host must
+//! tries every endpoint with every kind of caller. Before any endpoint a request passes the gate: its host must
 //! be this listener's (DNS rebinding), it must not come from another site's page (I7), and, for
 //! administration, it must carry the admin token.
 
@@ -153,7 +153,12 @@ async fn pass_gate(State(ops): State<Arc<Ops>>, request: Request, next: Next) ->
     }
 }
 
-async fn handle(endpoint: &'static Endpoint, ops: Arc<Ops>, params: &RawPathParams, parts: &Parts) -> Result<Response, Problem> {
+async fn handle(
+    endpoint: &'static Endpoint,
+    ops: Arc<Ops>,
+    params: &RawPathParams,
+    parts: &Parts,
+) -> Result<Response, Problem> {
     if endpoint.caller == Caller::Administrator {
         ops.gate.check_administrator(&parts.headers, &ops.engine)?;
     }
