@@ -106,8 +106,8 @@ pub enum SealError {
 }
 
 impl StoreError {
-    /// Nothing was written, and this is why.
-    pub(crate) fn not_done(why: impl Into<String>) -> Self {
+    /// Unavailable, and certain that nothing was written.
+    pub fn not_done(why: impl Into<String>) -> Self {
         Self::Unavailable { why: why.into(), outcome: WriteOutcome::NotDone }
     }
 

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Role;
 use super::files::private;
 
 /// The ballast file, and whether it is in place.
@@ -11,6 +12,7 @@ use super::files::private;
 pub(super) struct Ballast {
     path: PathBuf,
     bytes: u64,
+    role: Role,
     state: State,
 }
 
@@ -24,11 +26,14 @@ enum State {
 impl Ballast {
     const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
-    /// Puts the ballast in place, if the disk has room for it.
-    pub(super) fn new(path: PathBuf, bytes: u64) -> Self {
-        let mut ballast = Self { path, bytes, state: State::InPlace };
-        if let Err(fault) = ballast.fill() {
-            tracing::warn!(path = %ballast.path.display(), %fault, "no room for the ballast; new sessions are refused until there is");
+    /// The server puts the ballast in place, if the disk has room for it. A visitor leaves it alone: filling it would
+    /// take the space that the server has just given back.
+    pub(super) fn new(path: PathBuf, bytes: u64, role: Role) -> Self {
+        let mut ballast = Self { path, bytes, role, state: State::InPlace };
+        if ballast.role == Role::Server
+            && let Err(fault) = ballast.fill()
+        {
+            tracing::warn!(path = %ballast.path.display(), %fault, "no room for the ballast: new sessions are refused until there is");
             ballast.release();
         }
         ballast
@@ -47,10 +52,11 @@ impl Ballast {
         self.state = State::Released { tried: Instant::now() };
     }
 
-    /// Takes the space again if it is free by now; at most once a second.
+    /// Takes the space again if it is free by now; at most once a second, and only as the server.
     pub(super) fn restore(&mut self) {
         match self.state {
             State::InPlace => {}
+            State::Released { .. } if self.role == Role::Visitor => {}
             State::Released { tried } if tried.elapsed() < Self::BETWEEN_ATTEMPTS => {}
             State::Released { .. } => match self.fill() {
                 Ok(()) => {

@@ -12,7 +12,7 @@
 //! # What it notices, and what it cannot
 //!
 //! A database that is missing, older than its witness, of another history, or without a witness has lost
-//! acknowledged writes ([`Continuity::Lost`]); the vault then ends every session. A whole directory put back from a
+//! acknowledged writes ([`Continuity::Lost`](crate::Continuity::Lost)); the vault then ends every session. A whole directory put back from a
 //! backup brings its old witness along and looks unbroken: run `sessile session revoke --all` after such a
 //! restore. After a loss of power the witness may trail the database, never lead it.
 //!
@@ -57,7 +57,7 @@ pub struct SqliteOptions {
     /// Whether this process serves requests: then it must be the only one that does, and the database is checked
     /// before use. The command line opens beside a server and passes [`Role::Visitor`].
     pub role: Role,
-    /// Size of the ballast, in bytes.
+    /// Size of the ballast, in bytes. The server keeps it; a visitor may only give it up.
     pub ballast_bytes: u64,
     /// How long a write may take, waiting included, before its caller is told that the outcome is unknown.
     pub write_deadline: Duration,
@@ -118,7 +118,7 @@ impl SqliteStore {
         let position = Arc::new(watch::Sender::new(opened.position));
         let readers = Readers::start(&files)?;
         let poller = poller::start(files.clone(), position.clone())?;
-        let writer = Writer::start(files.clone(), opened.connection, options.ballast_bytes, position.clone())?;
+        let writer = Writer::start(files.clone(), opened.connection, options, position.clone())?;
         Ok(Self {
             writer,
             readers,

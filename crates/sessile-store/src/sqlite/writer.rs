@@ -13,7 +13,7 @@ use super::connection::reopen;
 use super::fault::Class;
 use super::files::Files;
 use super::queue::{Lane, Queue, Refused};
-use super::{Position, group};
+use super::{Position, SqliteOptions, group};
 use crate::error::StoreError;
 
 /// Operations to a commit, at most.
@@ -83,7 +83,7 @@ impl Writer {
     pub(super) fn start(
         files: Arc<Files>,
         connection: Connection,
-        ballast_bytes: u64,
+        options: SqliteOptions,
         seen: Arc<watch::Sender<Position>>,
     ) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue::new());
@@ -92,7 +92,7 @@ impl Writer {
             .name("sessile-write".to_owned())
             .spawn(move || {
                 let _attendance = work.attended();
-                let ballast = Ballast::new(files.location.ballast().to_owned(), ballast_bytes);
+                let ballast = Ballast::new(files.location.ballast().to_owned(), options.ballast_bytes, options.role);
                 let connection = Ok(connection);
                 let mut desk = Desk { files, connection, ballast, seen };
                 while let Some(jobs) = work.take(GROUP) {
@@ -154,7 +154,9 @@ impl Desk {
         }
         let refused = jobs.extract_if(.., |job| job.need() == Need::Room);
         answer_all(refused.collect(), || self.full());
-        self.shrink_log();
+        if !jobs.is_empty() {
+            self.shrink_log();
+        }
         while !jobs.is_empty() {
             let rest = jobs.split_off(jobs.len().min(SMALL_GROUP));
             if let Err(unserved) = self.commit(jobs) {

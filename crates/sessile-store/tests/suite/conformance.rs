@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use sessile_store::memory::MemoryStore;
-use sessile_store::sqlite::{Location, SqliteOptions, SqliteStore};
 use sessile_store::{Backend, conformance};
+
+use crate::world::server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory() {
@@ -17,8 +18,7 @@ async fn sqlite() {
     let number = std::sync::atomic::AtomicU32::new(0);
     let make = || async {
         let name = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
-        let location = Location::directory(root.path().join(name));
-        Arc::new(SqliteStore::open(&location, SqliteOptions::SERVER).unwrap()) as Arc<dyn Backend>
+        Arc::new(server(&root.path().join(name)).unwrap()) as Arc<dyn Backend>
     };
     conformance::run(make).await.assert_passed();
 }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod faults;
 mod master_key;
 mod museum;
 mod sealing;

@@ -43,7 +43,7 @@ async fn a_neighbour_that_holds_the_database() {
     let reading = async {
         let begun = Instant::now();
         assert!(vault.load(session.id).await.unwrap().is_some());
-        assert!(begun.elapsed() < Duration::from_millis(500), "a read took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "a read took {:?}", begun.elapsed());
     };
     let (refused, ()) = tokio::join!(writing, reading);
     let refused = refused.unwrap_err();
@@ -58,15 +58,11 @@ async fn a_neighbour_that_holds_the_database() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_revocation_still_happens() {
     let directory = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { write_deadline: Duration::from_millis(100), ..SqliteOptions::SERVER };
-    let store = Arc::new(SqliteStore::open(&Location::directory(directory.path()), options).unwrap());
-    let vault = vault(store).await;
-    let id = loop {
-        // Under load even a plain write may miss so short a deadline.
-        if let Ok(id) = try_sign_in(&vault, 1).await {
-            break id;
-        }
-    };
+    let patient = vault(Arc::new(server(directory.path()).unwrap())).await;
+    let (session, _) = sign_in(&patient, "anna", START).await;
+    let id = session.id;
+    let options = SqliteOptions { write_deadline: Duration::from_millis(100), ..SqliteOptions::VISITOR };
+    let vault = vault(Arc::new(SqliteStore::open(&Location::directory(directory.path()), options).unwrap())).await;
     let held = neighbour(directory.path());
     let refused = vault.revoke(&Scope::Session(id), Reason::SignOut, after(5)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { outcome: WriteOutcome::Unknown, .. }), "{refused}");
@@ -105,7 +101,7 @@ async fn a_flood_is_turned_away() {
         drop(held);
     });
     assert_eq!(revoked.unwrap().ended, [session.id]);
-    assert!(begun.elapsed() < Duration::from_secs(2), "the revocation took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "the revocation took {:?}", begun.elapsed());
     flood.join_all().await;
     // And then everything is as it was.
     try_sign_in(&vault, 9999).await.unwrap();

@@ -44,8 +44,11 @@ pub(crate) async fn try_vault(backend: Arc<dyn Backend>, key: MasterKey) -> Resu
     Vault::open(backend, key, crypto(), entropy(), START).await
 }
 
+/// A server's store that waits long: a busy machine is no fault of the store.
 pub(crate) fn server(directory: &Path) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(&Location::directory(directory), SqliteOptions::SERVER)
+    let patience = Duration::from_secs(20);
+    let options = SqliteOptions { write_deadline: patience, read_deadline: patience, ..SqliteOptions::SERVER };
+    SqliteStore::open(&Location::directory(directory), options)
 }
 
 pub(crate) fn visitor(directory: &Path) -> Result<SqliteStore, StoreError> {
