@@ -12,9 +12,10 @@
 //! # What it notices, and what it cannot
 //!
 //! A database that is missing, older than its witness, of another history, or without a witness has lost
-//! acknowledged writes ([`Continuity::Lost`](crate::Continuity::Lost)); the vault then ends every session. A whole directory put back from a
-//! backup brings its old witness along and looks unbroken: run `sessile session revoke --all` after such a
-//! restore. After a loss of power the witness may trail the database, never lead it.
+//! acknowledged writes ([`Continuity::Lost`](crate::Continuity::Lost)); the vault then ends every session. A whole
+//! directory put back from a backup brings its old witness along and looks unbroken: run
+//! `sessile session revoke --all` after such a restore. After a loss of power the witness may trail the database,
+//! never lead it.
 //!
 //! Waiting for an answer uses tokio's timer: call from a runtime that has one.
 
