@@ -68,6 +68,8 @@ pub enum Problem {
     UnknownHost,
     /// The body is too large.
     PayloadTooLarge,
+    /// The body did not come (H10).
+    BodyTimeout,
     /// The body is of a kind that is not read here.
     UnsupportedMediaType,
     /// The head of the request is too large, usually for its cookies (H11, H12).
@@ -100,6 +102,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ClaimsTooLarge | Self::UpstreamUnreachable | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
@@ -125,6 +128,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UnknownHost => "unknown_host",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::BodyTimeout => "request_timeout",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::HeadersTooLarge { .. } => "headers_too_large",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -150,6 +154,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => "Not in this way",
             Self::UnknownHost => "Unknown host",
             Self::PayloadTooLarge => "Too much was sent",
+            Self::BodyTimeout => "The request did not arrive",
             Self::UnsupportedMediaType => "Not in this format",
             Self::HeadersTooLarge { .. } => "Too many cookies",
             Self::UpstreamUnreachable | Self::UpstreamInvalid => "The application does not answer properly",
@@ -179,6 +184,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => "This address does not take requests of this method.",
             Self::UnknownHost => "The request is for a host that is not served here.",
             Self::PayloadTooLarge => "The request body is larger than what is read here.",
+            Self::BodyTimeout => "The rest of the request did not come in time. Try again.",
             Self::UnsupportedMediaType => "Send JSON (application/json) or a form (application/x-www-form-urlencoded).",
             Self::HeadersTooLarge { .. } => {
                 "Your browser sent more cookies than fit into a request. Those of this sign-in service were removed; remove the ones listed here in your browser's settings if this page comes back."
@@ -215,6 +221,7 @@ impl Problem {
             | Self::MethodNotAllowed { .. }
             | Self::UnknownHost
             | Self::PayloadTooLarge
+            | Self::BodyTimeout
             | Self::UnsupportedMediaType
             | Self::UpstreamUnreachable
             | Self::UpstreamInvalid
@@ -242,6 +249,7 @@ impl Problem {
             | Self::MethodNotAllowed { .. }
             | Self::UnknownHost
             | Self::PayloadTooLarge
+            | Self::BodyTimeout
             | Self::UnsupportedMediaType
             | Self::HeadersTooLarge { .. }
             | Self::UpstreamUnreachable

@@ -47,10 +47,15 @@ impl Activity {
 
     /// Begins an exchange. Over HTTP/2 its response is watched, because a stalled window stalls nothing else.
     pub fn begin(self: &Arc<Self>, is_h2: bool) -> Exchange {
-        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        let under_way = self.exchanges.fetch_add(1, Ordering::Relaxed);
         let blocked = is_h2.then(Arc::<Blocked>::default);
         if let Some(blocked) = &blocked {
-            self.lock().push(Arc::downgrade(blocked));
+            let mut list = self.lock();
+            // Swept now and then, so that a busy connection does not drag along all it ever answered.
+            if list.len() > 2 * under_way + 64 {
+                list.retain(|each| each.strong_count() > 0);
+            }
+            list.push(Arc::downgrade(blocked));
         }
         Exchange { activity: self.clone(), blocked }
     }

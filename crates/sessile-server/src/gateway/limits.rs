@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// Connections at a time from one IPv4 address or IPv6 /64. Trusted proxies are exempt.
+    /// Connections at a time from one IPv4 address or IPv6 /64. Trusted proxies are exempt, and for a public URL that is not of this
+    /// machine so is what connects from this machine: a proxy nobody mentioned.
     pub connections_per_network: usize,
     /// From accept to the end of the TLS handshake.
     pub tls_handshake: Duration,

@@ -212,12 +212,13 @@ async fn work(
     let upstreams = Upstreams::new(&gateway.settings.limits, &gateway.trust);
     let worker = Arc::new(Worker::new(gateway, upstreams, stop.clone()));
     let mut connections = JoinSet::new();
+    let mut pause = SHORTEST_PAUSE;
     loop {
         tokio::select! {
             biased;
             () = stop.draining() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-            (socket, ticket) = accept(&worker, &shared, &listener) => {
+            (socket, ticket) = accept(&worker, &shared, &listener, &mut pause) => {
                 connections.spawn(connection(worker.clone(), socket, tls.clone(), ticket));
             }
         }
@@ -240,10 +241,13 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// How long accepting rests when there are no descriptors left; doubled from one to the other.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The next connection there is room for.
-async fn accept(worker: &Worker, shared: &Shared, listener: &TcpListener) -> (Socketed, Ticket) {
+async fn accept(worker: &Worker, shared: &Shared, listener: &TcpListener, pause: &mut Duration) -> (Socketed, Ticket) {
     let gateway = worker.gateway();
-    let mut pause = Duration::from_millis(10);
     loop {
         // At the cap the kernel's queue holds the rest: nobody is told off for coming second.
         let Ok(permit) = shared.connections.clone().acquire_owned().await else { std::future::pending().await };
@@ -253,16 +257,17 @@ async fn accept(worker: &Worker, shared: &Shared, listener: &TcpListener) -> (So
                 gateway.metrics.accept_exhausted.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, "cannot accept connections: raise the limit of open files, or lower the connection limit");
                 drop(permit);
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+                sleep(*pause).await;
                 continue;
             }
             // The connection went away while it was queued: nothing to be done, and no reason to wait.
             Err(_) => continue,
         };
-        pause = Duration::from_millis(10);
+        *pause = SHORTEST_PAUSE;
         gateway.metrics.connections_accepted.fetch_add(1, Ordering::Relaxed);
-        let place = if gateway.settings.trusts(peer.ip()) {
+        let is_local = peer.ip().to_canonical().is_loopback() && !gateway.engine.config().public_origin.is_loopback();
+        let place = if is_local || gateway.settings.trusts(peer.ip()) {
             None
         } else {
             let Some(place) = shared.networks.enter(peer.ip(), gateway.settings.limits.connections_per_network) else {

@@ -35,7 +35,7 @@ use super::connection::Activity;
 use super::drain::Watch;
 use super::forwarded::{self, Scheme};
 use super::gate::{ALLOWED_METHODS, HeadViolation, Refusal, check_head};
-use super::headers::{self, ForwardAs, NotForwarded, Provenance, X_REQUEST_ID};
+use super::headers::{self, Asides, ForwardAs, NotForwarded, Provenance, X_REQUEST_ID};
 use super::metrics::Place;
 use super::routes::{Found, Route, Target, Upstream};
 use super::settings::ForwardedField;
@@ -432,17 +432,7 @@ impl Trip<'_> {
     async fn bring_back(&self, forward: Forward, answer: Response<Incoming>) -> Response<ResponseBody> {
         let (mut head, body) = answer.into_parts();
         let asides = headers::to_client(&mut head.headers);
-        let arrival = Arrival::new(self.passage.parts, self.passage.peer, self.engine().config());
-        let acted = sign_in::act(
-            self.engine(),
-            &arrival,
-            &forward,
-            &asides,
-            head.status,
-            self.policy.storage,
-            self.may_sign_in,
-        )
-        .await;
+        let acted = self.act(&forward, &asides, head.status).await;
         if let Acted::Refused(problem) = &acted {
             return self.give_up(&forward, problem).await;
         }
@@ -467,6 +457,14 @@ impl Trip<'_> {
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         response
+    }
+
+    async fn act(&self, forward: &Forward, asides: &Asides, status: StatusCode) -> Acted {
+        if asides.is_empty() {
+            return Acted::Nothing;
+        }
+        let arrival = Arrival::new(self.passage.parts, self.passage.peer, self.engine().config());
+        sign_in::act(self.engine(), &arrival, forward, asides, status, self.policy.storage, self.may_sign_in).await
     }
 
     /// Joins the two connections once the client has its 101. No cookie travels on it: it is no final answer (P27), and a renewal that
@@ -511,10 +509,7 @@ impl Trip<'_> {
             UpstreamFault::Broken(_) | UpstreamFault::Hostile(_) => (Problem::UpstreamInvalid, false),
             UpstreamFault::Silent => (Problem::UpstreamTimeout, false),
             UpstreamFault::Body(BodyKind::TooLarge) => (Problem::PayloadTooLarge, true),
-            UpstreamFault::Body(BodyKind::Stalled) => (
-                Problem::BadRequest { code: "request_timeout", detail: "The request body did not come in time." },
-                true,
-            ),
+            UpstreamFault::Body(BodyKind::Stalled) => (Problem::BodyTimeout, true),
             UpstreamFault::Body(BodyKind::Malformed | BodyKind::Gone) => {
                 (Problem::BadRequest { code: "bad_request", detail: "The request body is not well formed." }, true)
             }
@@ -529,9 +524,6 @@ impl Trip<'_> {
         if is_ours {
             // What is left of the body is not worth reading.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            if matches!(fault, UpstreamFault::Body(BodyKind::Stalled)) {
-                *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-            }
         }
         response
     }

@@ -525,6 +525,19 @@ async fn h10_connections_are_capped() {
     assert_eq!(world.get("/x", &[]).await.status, 200, "negative control: one left, one may come");
     world.stop().await;
 
+    let public = |config: &mut sessile::EngineConfig| {
+        config.public_origin = sessile_core::origin::Origin::parse("https://app.test").expect("an origin");
+    };
+    let world = World::with(settings.clone(), public).await;
+    let mut behind_a_local_proxy = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(world.address).await;
+        client.send(&request("GET", "/x", &[("Host", "app.test")], b"")).await;
+        assert_eq!(client.answer(false).await.status, 200, "a proxy on this machine is everybody behind it");
+        behind_a_local_proxy.push(client);
+    }
+    world.stop().await;
+
     settings.limits.connections_per_network = 512;
     settings.limits.connections = 2;
     let world = World::start(settings).await;
