@@ -293,8 +293,11 @@ impl Line {
     fn text(&self, colour: bool) -> String {
         let mut out = timestamp(self.millis);
         let (on, off) = if colour { (shade(self.level), "\x1b[0m") } else { ("", "") };
-        let _ = write!(out, " {on}{:<8}{off} ", self.level);
-        escape(&mut out, &self.message);
+        let _ = write!(out, " {on}{:<8}{off}", self.level);
+        if !self.message.is_empty() {
+            out.push(' ');
+            escape(&mut out, &self.message);
+        }
         for (name, value) in &self.fields {
             let _ = write!(out, " {name}=");
             match value {

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
+use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use serde_json::Value;
 
@@ -37,6 +37,18 @@ pub enum Tone {
     Bad,
 }
 
+/// What a table is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One line a row, however long: ids stay whole, to be copied.
+    Rows,
+    /// Sentences, wrapped to the width of the terminal.
+    Prose,
+}
+
+/// Narrower terminals do not get anything wrapped.
+const NARROWEST: u16 = 60;
+
 /// Text for a cell. What came from outside is made harmless to the terminal.
 pub fn cell(text: impl AsRef<str>, tone: Tone) -> Cell {
     let mut safe = String::new();
@@ -50,19 +62,22 @@ pub fn cell(text: impl AsRef<str>, tone: Tone) -> Cell {
     }
 }
 
-/// Prints rows under a heading, or a sentence if there are none. Colour and rules only on a terminal.
-pub fn print_table(heading: &[&str], rows: Vec<Vec<Cell>>, if_empty: &str) -> io::Result<()> {
+/// Prints rows under a heading, or a sentence if there are none. Colour only on a terminal.
+pub fn print_table(layout: Layout, heading: &[&str], rows: Vec<Vec<Cell>>, if_empty: &str) -> io::Result<()> {
     if rows.is_empty() {
         return print(if_empty);
     }
     let terminal = io::stdout().is_terminal();
     let mut table = Table::new();
-    table.load_style(if terminal { UTF8_HORIZONTAL_ONLY } else { NOTHING });
-    if terminal && std::env::var_os("NO_COLOR").is_none() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    } else {
+    table.load_style(NOTHING);
+    if !terminal || std::env::var_os("NO_COLOR").is_some() {
         table.force_no_tty();
     }
+    let wide = terminal && table.width().is_some_and(|width| width >= NARROWEST);
+    table.set_content_arrangement(match layout {
+        Layout::Prose if wide => ContentArrangement::Dynamic,
+        Layout::Prose | Layout::Rows => ContentArrangement::Disabled,
+    });
     table.set_header(heading.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
     table.add_rows(rows);
     print(&table.trim_fmt())

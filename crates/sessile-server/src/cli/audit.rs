@@ -12,7 +12,7 @@ use sessile_store::{EventQuery, EventsFrom, StoredEvent, Vault};
 
 use super::{Common, Failure, Role, block_on, vault};
 use crate::config::Loaded;
-use crate::output::{Format, Tone, cell, print, print_json, print_table};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 use crate::views;
 
 /// Events read at a time.
@@ -101,7 +101,7 @@ async fn tail(loaded: &Loaded, mut query: EventQuery, follow: bool, format: Form
             Format::Json => Ok(print_json(&events.iter().map(views::event).collect())?),
             Format::Human => {
                 let heading = ["TIME", "LEVEL", "EVENT", "REASON", "SUBJECT", "SESSION", "NETWORK"];
-                Ok(print_table(&heading, events.iter().map(row).collect(), "There are no events.")?)
+                Ok(print_table(Layout::Rows, &heading, events.iter().map(row).collect(), "There are no events.")?)
             }
         };
     }
@@ -180,7 +180,7 @@ fn names(format: Format) -> Result<(), Failure> {
                     cell(meaning(name), Tone::Plain),
                 ]
             };
-            print_table(&["EVENT", "LEVEL", "MEANING"], EventName::ALL.iter().map(row).collect(), "")?;
+            print_table(Layout::Prose, &["EVENT", "LEVEL", "MEANING"], EventName::ALL.iter().map(row).collect(), "")?;
             if std::io::stdout().is_terminal() {
                 print("The same table is in docs/events.md.")?;
             }

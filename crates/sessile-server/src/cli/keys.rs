@@ -10,7 +10,7 @@ use sessile_core::token::{KeyId, KeyState, KeyStatus};
 use super::opening::engine_for_command;
 use super::{Failure, block_on};
 use crate::config::{Loaded, duration_text};
-use crate::output::{Format, Tone, cell, print, print_json, print_table};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 use crate::views::{self, rfc3339};
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +94,7 @@ fn list(keys: &[KeyStatus], format: Format) -> Result<(), Failure> {
                 ]
             };
             print_table(
+                Layout::Rows,
                 &["ID", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRES"],
                 keys.iter().map(row).collect(),
                 "There are no keys.",

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Common, Failure, ServeArgs};
 use crate::config::keys::SECTIONS;
 use crate::config::{Key, Loaded, Purpose, reference};
-use crate::output::{Format, Tone, cell, print, print_json, print_table};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
@@ -52,5 +52,5 @@ fn show(loaded: Option<&Loaded>, format: Format) -> Result<(), Failure> {
             ]);
         }
     }
-    Ok(print_table(&["KEY", "VALUE", "ENVIRONMENT", "WHY"], rows, "")?)
+    Ok(print_table(Layout::Prose, &["KEY", "VALUE", "ENVIRONMENT", "WHY"], rows, "")?)
 }

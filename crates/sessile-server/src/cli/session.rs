@@ -12,7 +12,7 @@ use sessile_core::{InvalidId, Subject};
 use super::opening::engine_for_command;
 use super::{Failure, block_on};
 use crate::config::{Loaded, duration_text};
-use crate::output::{Format, Tone, cell, print, print_json, print_table};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 use crate::views;
 
 /// Sessions read at a time.
@@ -100,6 +100,7 @@ async fn list(loaded: &Loaded, subject: Option<Subject>, format: Format) -> Resu
             print_json(&live.iter().map(view).collect())?;
         }
         Format::Human => print_table(
+            Layout::Rows,
             &["ID", "SUBJECT", "CLIENT", "NETWORK", "CREATED", "LAST SEEN", "EXPIRES"],
             live.iter().map(|session| row(session, &engine)).collect(),
             "There are no live sessions.",

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Failure, Role, block_on};
 use crate::config::Loaded;
-use crate::output::{Format, Tone, cell, print, print_json, print_table};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 use crate::views::rfc3339;
 
 /// The most read from standard input: far more than a password.
@@ -150,6 +150,7 @@ async fn list(vault: &sessile_store::Vault, format: Format) -> Result<(), Failur
             };
             let heading = ["NAME", "SUBJECT", "STATE", "CREATED", "PASSWORD SET"];
             print_table(
+                Layout::Rows,
                 &heading,
                 all.iter().map(row).collect(),
                 "There are no accounts. Add one with `sessile user add NAME`.",
