@@ -133,6 +133,7 @@ impl From<AccountError> for Failure {
             | AccountError::Password(_)
             | AccountError::NameTaken(_)
             | AccountError::SubjectTaken(_)
+            | AccountError::SetMeanwhile(_)
             | AccountError::NoSuchAccount(_)
             | AccountError::Hash(_) => Self::Other(error.to_string()),
         }

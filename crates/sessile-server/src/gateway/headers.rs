@@ -18,6 +18,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Version};
 use sessile_core::cookie;
+use sessile_core::encoding::header_text;
 use sessile_core::event::RequestId;
 use sessile_core::session::Admitted;
 
@@ -265,29 +266,12 @@ fn identify(headers: &mut HeaderMap, admitted: &Admitted) {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    if let Ok(subject) = HeaderValue::from_str(&percent_encode(admitted.subject().as_str())) {
+    if let Ok(subject) = HeaderValue::from_str(&header_text(admitted.subject().as_str())) {
         headers.insert(SUBJECT, subject);
     }
     if let Ok(session) = HeaderValue::from_str(&admitted.session().to_string()) {
         headers.insert(SESSION, session);
     }
-}
-
-/// A subject as a header value: percent-encoded where it is not visible ASCII, so that two subjects never look alike.
-fn percent_encode(subject: &str) -> Cow<'_, str> {
-    let plain = |b: u8| matches!(b, 0x21..=0x7e) && b != b'%';
-    if subject.bytes().all(plain) {
-        return Cow::Borrowed(subject);
-    }
-    let mut encoded = String::with_capacity(subject.len() * 3);
-    for byte in subject.bytes() {
-        if plain(byte) {
-            encoded.push(byte as char);
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Cow::Owned(encoded)
 }
 
 /// Whether a `Via` value names `pseudonym` as one of its hops.

@@ -101,7 +101,7 @@ async fn sign_in(engine: &Engine, arrival: &Arrival<'_>, assertion: Assertion, s
         Err(error) => {
             tracing::error!(%error, "a sign-in that the application asserted did not begin a session");
             Acted::Refused(match error {
-                SignInError::ClaimsTooLarge { .. } => Problem::ClaimsTooLarge,
+                SignInError::ClaimsTooLarge(_) | SignInError::Token(_) => Problem::ClaimsTooLarge,
                 SignInError::Store(_) => unavailable(),
                 SignInError::Entropy(_) => Problem::Internal,
             })

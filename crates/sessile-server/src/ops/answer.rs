@@ -88,6 +88,7 @@ impl From<AccountError> for Problem {
             | AccountError::Password(_)
             | AccountError::NameTaken(_)
             | AccountError::SubjectTaken(_)
+            | AccountError::SetMeanwhile(_)
             | AccountError::Hash(_) => Self::Internal,
         }
     }

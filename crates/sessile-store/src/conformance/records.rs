@@ -67,7 +67,7 @@ pub(super) async fn accounts_are_found_and_changed(store: Store) -> Verdict {
     let mut anna = account("anna", "s-1")?;
     ensure_eq!(store.find_account(&anna.name).await?, None, "an account nobody made");
     ensure_eq!(store.set_disabled(&anna.name, Some(START)).await?, AccountChange::NoSuchAccount, "disabling nobody");
-    let none = store.set_password(&anna.name, anna.sealed.clone(), START).await?;
+    let none = store.set_password(&anna.name, anna.sealed.clone(), START, START).await?;
     ensure_eq!(none, AccountChange::NoSuchAccount, "a password for nobody");
     ensure_eq!(store.find_account(&anna.name).await?, None, "an account that a change made");
     ensure_eq!(store.create_account(anna.clone()).await?, AccountCreation::Created, "a new account");
@@ -80,9 +80,13 @@ pub(super) async fn accounts_are_found_and_changed(store: Store) -> Verdict {
     ensure_eq!(store.find_account(&anna.name).await?, Some(anna.clone()), "the account");
 
     anna.sealed = SealedBlob::from_bytes(vec![9; 99]);
+    let before = anna.password_set_at;
     anna.password_set_at = after(5);
-    let changed = store.set_password(&anna.name, anna.sealed.clone(), after(5)).await?;
+    let changed = store.set_password(&anna.name, anna.sealed.clone(), before, after(5)).await?;
     ensure_eq!(changed, AccountChange::Changed, "a new password");
+    let late = store.set_password(&anna.name, SealedBlob::from_bytes(vec![8; 99]), before, after(5)).await?;
+    ensure_eq!(late, AccountChange::SetMeanwhile, "a password set on an older one");
+    ensure_eq!(store.find_account(&anna.name).await?, Some(anna.clone()), "the account after a late change");
     for disabled_at in [Some(after(6)), None] {
         anna.disabled_at = disabled_at;
         ensure_eq!(store.set_disabled(&anna.name, disabled_at).await?, AccountChange::Changed, "disabling");

@@ -19,11 +19,13 @@ pub trait Accounts {
     /// The account of this name.
     async fn find_account(&self, name: &AccountName) -> Result<Option<SealedAccount>, StoreError>;
 
-    /// Replaces the password hash.
+    /// Replaces the password hash, if the password is still the one set at `seen`; it then counts as set at `now`. A
+    /// hash brought up to date beside a change of password must not bring the old password back.
     async fn set_password(
         &self,
         name: &AccountName,
         sealed: SealedBlob,
+        seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError>;
 
@@ -50,6 +52,8 @@ pub enum AccountCreation {
 pub enum AccountChange {
     /// It is stored.
     Changed,
+    /// The password was set again in between; nothing was changed.
+    SetMeanwhile,
     /// There is no such account.
     NoSuchAccount,
 }

@@ -82,11 +82,18 @@ impl Accounts for MemoryStore {
         &self,
         name: &AccountName,
         sealed: SealedBlob,
+        seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
-        self.alter(name, |account| {
-            account.sealed = sealed;
-            account.password_set_at = now;
+        let mut state = self.lock()?;
+        Ok(match state.accounts.get_mut(name) {
+            Some(account) if account.password_set_at == seen => {
+                account.sealed = sealed;
+                account.password_set_at = now;
+                AccountChange::Changed
+            }
+            Some(_) => AccountChange::SetMeanwhile,
+            None => AccountChange::NoSuchAccount,
         })
     }
 

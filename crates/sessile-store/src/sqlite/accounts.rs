@@ -40,12 +40,17 @@ pub(super) fn set_password(
     connection: &Connection,
     name: &AccountName,
     sealed: &SealedBlob,
+    seen: Timestamp,
     now: Timestamp,
 ) -> Result<AccountChange> {
-    connection
-        .prepare_cached("UPDATE accounts SET sealed = ?, password_set_at = ? WHERE name = ?")?
-        .execute(params![sealed.as_bytes(), millis(now), name.as_str()])
-        .map(change)
+    let changed = connection
+        .prepare_cached("UPDATE accounts SET sealed = ?, password_set_at = ? WHERE name = ? AND password_set_at = ?")?
+        .execute(params![sealed.as_bytes(), millis(now), name.as_str(), millis(seen)])?;
+    Ok(match (changed, find(connection, name)?) {
+        (1.., _) => AccountChange::Changed,
+        (0, Some(_)) => AccountChange::SetMeanwhile,
+        (0, None) => AccountChange::NoSuchAccount,
+    })
 }
 
 pub(super) fn set_disabled(

@@ -229,10 +229,11 @@ impl Accounts for SqliteStore {
         &self,
         name: &AccountName,
         sealed: SealedBlob,
+        seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
         let name = name.clone();
-        self.write(Need::Reserve, move |connection| accounts::set_password(connection, &name, &sealed, now)).await
+        self.write(Need::Reserve, move |connection| accounts::set_password(connection, &name, &sealed, seen, now)).await
     }
 
     async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError> {

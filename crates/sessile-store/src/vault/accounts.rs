@@ -47,7 +47,7 @@ impl Vault {
         Ok(Some((account(record), hash)))
     }
 
-    /// Replaces the password hash of an account. The caller ends the subject's sessions.
+    /// Replaces the password hash of an account as it was read. The caller ends the subject's sessions.
     pub async fn set_password(
         &self,
         account: &Account,
@@ -56,7 +56,7 @@ impl Vault {
     ) -> Result<AccountChange, StoreError> {
         let sealed = self.seal_password(&account.name, &account.subject, hash)?;
         self.counters.note(Op::SetPassword);
-        self.backend.set_password(&account.name, sealed, now).await
+        self.backend.set_password(&account.name, sealed, account.password_set_at, now).await
     }
 
     /// Disables an account as of a moment, or enables it. The caller ends the subject's sessions afterwards.

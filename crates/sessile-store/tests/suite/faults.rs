@@ -132,9 +132,10 @@ impl Accounts for Faulty {
         &self,
         name: &AccountName,
         sealed: SealedBlob,
+        seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
-        through!(self.set_password(name, sealed, now))
+        through!(self.set_password(name, sealed, seen, now))
     }
     async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError> {
         through!(self.set_disabled(name, since))

@@ -441,9 +441,10 @@ impl Accounts for Flawed {
         &self,
         name: &AccountName,
         sealed: SealedBlob,
+        seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
-        self.inner.set_password(name, sealed, now).await
+        self.inner.set_password(name, sealed, seen, now).await
     }
 
     async fn set_disabled(&self, name: &AccountName, since: Option<Timestamp>) -> Result<AccountChange, StoreError> {

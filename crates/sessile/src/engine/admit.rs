@@ -352,7 +352,7 @@ impl Engine {
     }
 
     fn admit_renewed(&self, session: Session, token: Stored<SessionToken>, resend: bool, lineage: Lineage) -> Result<Admission, StoreError> {
-        let Some(access) = self.mint(&session)? else {
+        let Some(access) = self.mint_again(&session)? else {
             return Ok(anonymous(WhyAnonymous::Expired));
         };
         let warm = self.remember(access.clone(), lineage);
@@ -404,7 +404,7 @@ impl Engine {
             Presentation::FromTheFuture => return anonymous(WhyAnonymous::Ended),
         }
         // The token minted here serves this decision alone: it is not sent.
-        match self.mint(kept.session()) {
+        match self.mint_again(kept.session()) {
             Ok(None) => anonymous(WhyAnonymous::Expired),
             Ok(Some(access)) => {
                 let warm = self.remember(access, lineage);
@@ -438,6 +438,7 @@ impl Engine {
                 return Vec::new();
             }
         }
+        // The session token first: nginx before 1.23 hands on the first of several cookies in forward-auth.
         let mut cookies = Vec::with_capacity(2);
         if renewed.resend {
             cookies.push(self.session_cookie(&renewed.session, &renewed.token));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
 use sessile_core::session::Session;
-use sessile_core::token::{KeyId, KeyRing, KeySchedule, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken};
+use sessile_core::token::{KeyId, KeyRing, KeySchedule, KeyState, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken};
 use sessile_store::{KeyAddition, KeyRevocation, StoreError, WriteOutcome};
 
 use super::{Engine, EngineError, StartError};
@@ -17,12 +17,14 @@ use crate::config::EngineConfig;
 pub(crate) struct Ring {
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) version: u64,
+    /// The newest key of the records it was made from: what a further key is added after.
+    newest: Option<KeyId>,
 }
 
 impl Ring {
     pub(crate) fn empty(crypto: &dyn Crypto, config: &EngineConfig) -> Result<Self, StartError> {
         let ring = KeyRing::load(crypto, Vec::new(), schedule(config)).map_err(|e| StartError::Keys(e.to_string()))?;
-        Ok(Self { ring: Arc::new(ring), version: 0 })
+        Ok(Self { ring: Arc::new(ring), version: 0, newest: None })
     }
 
     pub(crate) fn can_sign(&self) -> bool {
@@ -59,10 +61,13 @@ fn schedule(config: &EngineConfig) -> KeySchedule {
 impl Engine {
     /// Loads the keys anew from the store.
     pub async fn reload_keys(&self) -> Result<(), EngineError> {
+        // One at a time: an older reading must not replace a newer one.
+        let _turn = self.0.key_turn.lock().await;
         let records = self.0.vault.keys().await?;
+        let newest = records.last().map(|record| record.id.clone());
         let ring = KeyRing::load(&*self.0.crypto, records, schedule(&self.0.config)).map_err(|e| EngineError::Keys(e.to_string()))?;
         let version = self.0.ring.load().version + 1;
-        self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version }));
+        self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version, newest }));
         Ok(())
     }
 
@@ -72,8 +77,19 @@ impl Engine {
         let now = self.now().wall;
         match self.ring().due(now) {
             RotationDue::Now => self.add_key().await.map(drop),
-            RotationDue::NotYet(_) => Ok(()),
+            RotationDue::NotYet(_) => self.forget_retired_keys().await,
         }
+    }
+
+    // Whatever a retired key signed is dead; the ring knew it only to say so.
+    async fn forget_retired_keys(&self) -> Result<(), EngineError> {
+        let retired = |status: KeyStatus| (status.state == KeyState::Retired).then_some(status.id);
+        let retired: Vec<KeyId> = self.key_status().into_iter().filter_map(retired).collect();
+        if !retired.is_empty() {
+            self.0.vault.forget_keys(&retired, self.now().wall).await?;
+            self.reload_keys().await?;
+        }
+        Ok(())
     }
 
     /// Publishes the next key now; it signs once everybody who caches the set can have it.
@@ -97,14 +113,14 @@ impl Engine {
 
     async fn add_key(&self) -> Result<KeyChange, EngineError> {
         let now = self.now().wall;
-        let ring = self.ring();
+        let current = self.0.ring.load_full();
+        let ring = &current.ring;
         let active_from = ring.next_active_from(now);
         ring.admits(self.0.config.keys.algorithm).map_err(|e| EngineError::Keys(e.to_string()))?;
         let record = KeyRing::new_key(&*self.0.crypto, self.0.config.keys.algorithm, active_from, now)
             .map_err(|e| EngineError::Keys(e.to_string()))?;
         let id = record.id.clone();
-        let newest = self.0.vault.keys().await?.pop().map(|key| key.id);
-        let added = self.0.vault.add_key(&record, newest.as_ref()).await?;
+        let added = self.0.vault.add_key(&record, current.newest.as_ref()).await?;
         self.reload_keys().await?;
         match added {
             KeyAddition::Added => {}
@@ -126,10 +142,9 @@ impl Engine {
     }
 
     /// Signs an access token for a session. Its life is a little shorter than configured, by chance, so that
-    /// sessions begun together do not renew together, and never passes the session's end (I10). `None`: less than a second of the session is left, and no token fits.
-    pub(crate) fn mint(&self, session: &Session) -> Result<Option<Arc<VerifiedToken>>, StoreError> {
+    /// sessions begun together do not renew together, and never passes the session's end (I10).
+    pub(crate) fn mint(&self, session: &Session) -> Result<Arc<VerifiedToken>, MintFailure> {
         let config = &self.0.config;
-        let now = self.now().wall;
         let new = NewAccessToken {
             session,
             issuer: &config.issuer,
@@ -138,8 +153,14 @@ impl Engine {
             lifetime: self.jittered(config.limits.access),
             not_after: session.end(&config.limits),
         };
-        match self.ring().mint(&*self.0.entropy, &new, now) {
-            Ok(token) => Ok(Some(Arc::new(token))),
+        self.ring().mint(&*self.0.entropy, &new, self.now().wall).map(Arc::new)
+    }
+
+    /// As [`mint`](Self::mint), for a session that has had a token before. `None`: less than a second of it is left,
+    /// and no token fits.
+    pub(crate) fn mint_again(&self, session: &Session) -> Result<Option<Arc<VerifiedToken>>, StoreError> {
+        match self.mint(session) {
+            Ok(token) => Ok(Some(token)),
             Err(MintFailure::SessionOver) => Ok(None),
             Err(MintFailure::Entropy(failure)) => Err(StoreError::Entropy(failure)),
             Err(failure) => Err(StoreError::Unavailable { why: failure.to_string(), outcome: WriteOutcome::NotDone }),

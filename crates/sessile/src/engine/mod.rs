@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     csrf_key: Secret<32>,
     /// Pages are applied in the order they were asked for.
     pub(crate) feed: tokio::sync::Mutex<()>,
+    pub(crate) key_turn: tokio::sync::Mutex<()>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) event_queue: std::sync::Mutex<Option<mpsc::Receiver<Event>>>,
 }
@@ -160,6 +161,7 @@ impl Engine {
             event_queue: std::sync::Mutex::new(Some(event_queue)),
             crypto,
             feed: tokio::sync::Mutex::new(()),
+            key_turn: tokio::sync::Mutex::new(()),
             events,
             vault,
             clock,

@@ -9,9 +9,9 @@ use sessile_core::revocation::{Reason, Scope};
 use sessile_core::rotation::{SessionToken, Stored};
 use sessile_core::session::{self, Session, VerifiedIdentity};
 use sessile_core::storage::AccessTokenPlace;
-use sessile_core::token::VerifiedToken;
+use sessile_core::token::{MintFailure, VerifiedToken};
 use sessile_core::{SessionId, Storage};
-use sessile_store::{InsertOutcome, StoreError, WriteOutcome};
+use sessile_store::{InsertOutcome, StoreError};
 use thiserror::Error;
 
 use super::{Actor, Engine, EngineError, Pass};
@@ -51,6 +51,9 @@ pub enum SignInError {
     /// The claims would not fit a cookie; browsers drop such cookies without a word.
     #[error(transparent)]
     ClaimsTooLarge(#[from] cookie::TooLarge),
+    /// The claims make no token that a verifier would take.
+    #[error("the access token cannot be made: {0}; give the user fewer or simpler claims")]
+    Token(#[from] MintFailure),
     /// The store failed; whether the session exists is unknown, and nobody holds its token.
     #[error("the store cannot be used: {0}")]
     Store(#[from] StoreError),
@@ -66,10 +69,7 @@ impl Engine {
         let lineage = self.view().lineage();
         let now = self.now().wall;
         let new = session::mint(identity, arrival.client().clone(), storage, self.limits(), self.entropy(), now)?;
-        let access = self.mint(&new.session)?.ok_or_else(|| StoreError::Unavailable {
-            why: "the session's limits are shorter than a second".to_owned(),
-            outcome: WriteOutcome::NotDone,
-        })?;
+        let access = self.mint(&new.session)?;
         if storage.shape().access_token == AccessTokenPlace::Cookie {
             cookie::issue_access(&self.0.config.cookie, &access, None)?;
         }

@@ -109,6 +109,7 @@ impl Accounts<'_> {
     fn changed(&self, change: AccountChange, account: &Account) -> Result<(), AccountError> {
         match change {
             AccountChange::Changed => Ok(()),
+            AccountChange::SetMeanwhile => Err(AccountError::SetMeanwhile(account.name.clone())),
             AccountChange::NoSuchAccount => Err(AccountError::NoSuchAccount(account.name.clone())),
         }
     }
@@ -138,6 +139,9 @@ pub enum AccountError {
     /// The subject is in use.
     #[error("there is an account with the subject {0} already; subjects are never used twice")]
     SubjectTaken(Subject),
+    /// The password was set by somebody else in between; nothing was changed.
+    #[error("the password of {0} was set by somebody else just now: look, then try again")]
+    SetMeanwhile(AccountName),
     /// There is no such account.
     #[error("there is no account named {0}")]
     NoSuchAccount(AccountName),

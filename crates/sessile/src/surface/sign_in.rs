@@ -149,7 +149,7 @@ fn fault(arrival: &Arrival<'_>, error: &PasswordSignInError) -> Problem {
     match error {
         PasswordSignInError::Hash(HashFault::Busy) => Problem::Busy { retry_after: SOON },
         PasswordSignInError::Hash(HashFault::Cost | HashFault::Record) => Problem::Internal,
-        PasswordSignInError::SignIn(SignInError::ClaimsTooLarge { .. }) => Problem::ClaimsTooLarge,
+        PasswordSignInError::SignIn(SignInError::ClaimsTooLarge(_) | SignInError::Token(_)) => Problem::ClaimsTooLarge,
         PasswordSignInError::Hash(HashFault::Entropy | HashFault::Interrupted)
         | PasswordSignInError::Store(_)
         | PasswordSignInError::SignIn(_)

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Response};
 use sessile_core::csrf::CsrfVerdict;
+use sessile_core::encoding::header_text;
 
 use super::is_ours;
 use crate::arrival::Arrival;
@@ -41,8 +42,7 @@ pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<B
     }
     let mut response = respond::plain_ok(engine);
     let headers = response.headers_mut();
-    let subject = HeaderValue::from_str(pass.admitted.subject().as_str());
-    let subject = subject.or_else(|_| HeaderValue::from_bytes(pass.admitted.subject().as_str().as_bytes()));
+    let subject = HeaderValue::from_str(&header_text(pass.admitted.subject().as_str()));
     let session = HeaderValue::try_from(pass.session().to_string());
     let (Ok(subject), Ok(session)) = (subject, session) else { return engine.problem(arrival, &Problem::Internal) };
     headers.insert(SUBJECT, subject);

@@ -89,7 +89,7 @@ behind_the_switch!(Keys {
 behind_the_switch!(Accounts {
     fn create_account(account: SealedAccount) -> AccountCreation;
     fn find_account(name: &AccountName) -> Option<SealedAccount>;
-    fn set_password(name: &AccountName, sealed: SealedBlob, now: Timestamp) -> AccountChange;
+    fn set_password(name: &AccountName, sealed: SealedBlob, seen: Timestamp, now: Timestamp) -> AccountChange;
     fn set_disabled(name: &AccountName, since: Option<Timestamp>) -> AccountChange;
     fn list_accounts(after: Option<&AccountName>, limit: u32) -> Vec<SealedAccount>;
 });
