@@ -105,7 +105,7 @@ mod tests {
     fn placeholders_are_told_from_secrets_without_repeating_them() {
         for bad in [
             "",
-            "short",
+            "tiny-1",
             "changeme-changeme-changeme-changeme",
             "00000000000000000000000000000000000000",
             "abababababababababababababababababab",
