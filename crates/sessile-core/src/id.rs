@@ -84,7 +84,9 @@ impl FromStr for Subject {
             return Err(InvalidId("a subject has 1 to 255 bytes"));
         }
         // Control and bidirectional characters would forge log lines and header values (C16).
-        let forges = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let forges = |c: char| {
+            c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
         if text.chars().any(forges) {
             return Err(InvalidId("a subject has no control or direction characters"));
         }

@@ -34,11 +34,8 @@ const DAY: u64 = 24 * HOUR;
 
 impl Limits {
     /// NIST SP 800-63B-4 AAL1: 30 days, no idle limit shorter than that.
-    pub const AAL1: Self = Self {
-        idle: Duration::from_secs(30 * DAY),
-        absolute: Duration::from_secs(30 * DAY),
-        ..Self::AAL2
-    };
+    pub const AAL1: Self =
+        Self { idle: Duration::from_secs(30 * DAY), absolute: Duration::from_secs(30 * DAY), ..Self::AAL2 };
 
     /// NIST SP 800-63B-4 AAL2: 24 hours, 1 hour idle. The default.
     pub const AAL2: Self = Self {
@@ -53,11 +50,8 @@ impl Limits {
     };
 
     /// NIST SP 800-63B-4 AAL3: 12 hours, 15 minutes idle.
-    pub const AAL3: Self = Self {
-        idle: Duration::from_secs(15 * MINUTE),
-        absolute: Duration::from_secs(12 * HOUR),
-        ..Self::AAL2
-    };
+    pub const AAL3: Self =
+        Self { idle: Duration::from_secs(15 * MINUTE), absolute: Duration::from_secs(12 * HOUR), ..Self::AAL2 };
 
     /// What `remember` is when it is switched on without a number.
     pub const REMEMBER: Duration = Duration::from_secs(30 * DAY);

@@ -61,7 +61,11 @@ impl SessionToken {
         let mut parts = text.splitn(3, '.');
         let (id, generation, mac) = (parts.next()?, parts.next()?, parts.next()?);
         let canonical = generation == "0" || !generation.starts_with('0');
-        if generation.is_empty() || generation.len() > 19 || !canonical || !generation.bytes().all(|b| b.is_ascii_digit()) {
+        if generation.is_empty()
+            || generation.len() > 19
+            || !canonical
+            || !generation.bytes().all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         Some(Self {

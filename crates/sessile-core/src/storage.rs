@@ -77,7 +77,8 @@ pub struct Shape {
     pub danger: Option<&'static str>,
 }
 
-const SCRIPT_READABLE: &str = "every script that runs on the page, including an injected one, can read this token and carry it away";
+const SCRIPT_READABLE: &str =
+    "every script that runs on the page, including an injected one, can read this token and carry it away";
 
 impl Storage {
     /// All seven, the default first.
@@ -170,7 +171,9 @@ pub struct UnknownStorage;
 
 impl fmt::Display for UnknownStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("storage is one of hybrid, server-session, database, cookie, memory, session-storage, local-storage")
+        f.write_str(
+            "storage is one of hybrid, server-session, database, cookie, memory, session-storage, local-storage",
+        )
     }
 }
 impl core::error::Error for UnknownStorage {}

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use sessile::extract::FreshSession;
 use sessile::store::memory::MemoryStore;
 use sessile::store::{MasterKey, Vault};
-use sessile::{Clock, Engine, EngineConfig, Session, SessileLayer, SystemClock};
+use sessile::{Clock, Engine, EngineConfig, SessileLayer, Session, SystemClock};
 use sessile_core::SecretText;
 use sessile_core::origin::Origin;
 

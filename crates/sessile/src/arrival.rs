@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN, REFERER, UPGRADE, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN, REFERER, UPGRADE, USER_AGENT,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use sessile_core::SecretText;
@@ -63,12 +65,7 @@ impl<'a> Arrival<'a> {
     /// Reads cookies and client from the request.
     pub fn new(parts: &'a Parts, peer: &'a Peer, config: &EngineConfig) -> Self {
         let cookies = parts.headers.get_all(COOKIE).into_iter().map(http::HeaderValue::as_bytes);
-        Self {
-            presented: cookie::parse(&config.cookie, cookies),
-            client: observe(&parts.headers, peer),
-            parts,
-            peer,
-        }
+        Self { presented: cookie::parse(&config.cookie, cookies), client: observe(&parts.headers, peer), parts, peer }
     }
 
     /// The cookies under our names.
@@ -104,7 +101,9 @@ impl<'a> Arrival<'a> {
         };
         let Ok(text) = field.to_str() else { return Bearer::Ambiguous };
         match text.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Bearer::One(SecretText::new(token.to_owned())),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Bearer::One(SecretText::new(token.to_owned()))
+            }
             _ => Bearer::None,
         }
     }
@@ -121,7 +120,9 @@ impl<'a> Arrival<'a> {
             Some(mode) => mode == b"navigate",
             None => {
                 let scripted = self.parts.headers.contains_key("x-requested-with");
-                let html = self.single(&ACCEPT).is_some_and(|accept| accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")));
+                let html = self
+                    .single(&ACCEPT)
+                    .is_some_and(|accept| accept.windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")));
                 html && !scripted
             }
         }
@@ -133,7 +134,8 @@ impl<'a> Arrival<'a> {
     /// After the bounce the same request is `same-origin`, so it cannot be bounced twice.
     pub fn is_link_from_elsewhere(&self) -> bool {
         let from_elsewhere = matches!(self.single(&SEC_FETCH_SITE), Some(b"cross-site" | b"same-site"));
-        let top_level = self.single(&SEC_FETCH_MODE) == Some(b"navigate") && self.single(&SEC_FETCH_DEST) == Some(b"document");
+        let top_level =
+            self.single(&SEC_FETCH_MODE) == Some(b"navigate") && self.single(&SEC_FETCH_DEST) == Some(b"document");
         self.parts.method == Method::GET && from_elsewhere && top_level && !self.is_upgrade()
     }
 
@@ -147,7 +149,9 @@ impl<'a> Arrival<'a> {
             origin: field(headers, &ORIGIN),
             referer: field(headers, &REFERER),
             content_type: field(headers, &CONTENT_TYPE),
-            has_preflight_header: headers.iter().any(|(name, value)| csrf::is_script_header(name.as_str(), value.as_bytes())),
+            has_preflight_header: headers
+                .iter()
+                .any(|(name, value)| csrf::is_script_header(name.as_str(), value.as_bytes())),
             bearer: false,
             our_cookies: self.presented.any,
             token: form_token.or_else(|| self.single(&CSRF_HEADER).and_then(|value| std::str::from_utf8(value).ok())),

@@ -88,7 +88,8 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Moment {
         let elapsed = self.elapsed.load(Ordering::SeqCst);
-        let system = self.started.as_millis().saturating_add(elapsed).saturating_add_signed(self.step.load(Ordering::SeqCst));
+        let system =
+            self.started.as_millis().saturating_add(elapsed).saturating_add_signed(self.step.load(Ordering::SeqCst));
         Moment {
             wall: floor_wall(self.started, Duration::from_millis(elapsed), Timestamp::from_millis(system)),
             mono: Monotonic::from_millis(elapsed),

@@ -96,7 +96,11 @@ impl EngineConfig {
             storage: Storage::Hybrid,
             limits: Limits::default(),
             cookie: CookieConfig::default(),
-            csrf: CsrfConfig { mode: CsrfMode::Enforce, own_origins: vec![origin.clone()], trusted_origins: Vec::new() },
+            csrf: CsrfConfig {
+                mode: CsrfMode::Enforce,
+                own_origins: vec![origin.clone()],
+                trusted_origins: Vec::new(),
+            },
             keys: KeyPolicy::default(),
             passwords: PasswordPolicy::default(),
             throttle: ThrottlePolicy::default(),

@@ -185,7 +185,10 @@ fn keep_our_names(headers: &mut HeaderMap) {
     let all: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
     let screened = cookie::screen(all.iter().map(HeaderValue::as_bytes));
     if screened.refused > 0 {
-        tracing::warn!(refused = screened.refused, "the app tried to set cookies under Sessile's names; they were dropped");
+        tracing::warn!(
+            refused = screened.refused,
+            "the app tried to set cookies under Sessile's names; they were dropped"
+        );
     }
     if screened.kept.len() == all.len() {
         return;
@@ -208,7 +211,8 @@ fn is_document(headers: &HeaderMap) -> bool {
 /// Applies core's header decisions to a header map.
 pub fn apply_policy(policy: &Policy, context: &HeaderContext<'_>, headers: &mut HeaderMap) {
     let edits = {
-        let current: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let current: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         policy.apply(context, &current)
     };
     for edit in edits {

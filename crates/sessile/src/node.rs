@@ -36,7 +36,13 @@ impl Engine {
         let queue = self.0.event_queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let Some(mut queue) = queue else { return };
         let work = async {
-            futures_util::join!(self.follow_feed(), self.watch_streams(), self.keep_keys(), self.sweep(), self.keep_events(&mut queue))
+            futures_util::join!(
+                self.follow_feed(),
+                self.watch_streams(),
+                self.keep_keys(),
+                self.sweep(),
+                self.keep_events(&mut queue)
+            )
         };
         let stopped = std::pin::pin!(stop);
         futures_util::future::select(stopped, std::pin::pin!(work)).await;

@@ -173,7 +173,9 @@ impl Problem {
             }
             Self::SignInFailed => "The user name or the password is not right.",
             Self::TooManyAttempts { .. } => "There were too many failed attempts. Wait a while, then try again.",
-            Self::Unavailable { .. } => "Your session cannot be checked right now. You stay signed in; try again in a moment.",
+            Self::Unavailable { .. } => {
+                "Your session cannot be checked right now. You stay signed in; try again in a moment."
+            }
             Self::Busy { .. } => "Many people are signing in right now. Try again in a moment.",
             Self::ClaimsTooLarge => {
                 "The application describes its user in more than fits into a cookie. Its operator finds the sizes in the log."
@@ -189,10 +191,14 @@ impl Problem {
             Self::HeadersTooLarge { .. } => {
                 "Your browser sent more cookies than fit into a request. Those of this sign-in service were removed; remove the ones listed here in your browser's settings if this page comes back."
             }
-            Self::UpstreamUnreachable => "The application behind this address cannot be reached. Try again in a moment.",
+            Self::UpstreamUnreachable => {
+                "The application behind this address cannot be reached. Try again in a moment."
+            }
             Self::UpstreamInvalid => "The application's answer could not be passed on.",
             Self::UpstreamTimeout => "The application did not answer in time. Try again in a moment.",
-            Self::Internal => "This is not your fault. Try again; if it stays, tell the operator the request number below.",
+            Self::Internal => {
+                "This is not your fault. Try again; if it stays, tell the operator the request number below."
+            }
         }
     }
 
@@ -272,14 +278,23 @@ impl Problem {
 
 /// A problem as the client wants to see it: an accessible page for people, `application/problem+json` (RFC 9457)
 /// for programs.
-pub fn problem(engine: &Engine, problem: &Problem, wants_page: bool, request_id: Option<&RequestId>) -> Response<Bytes> {
+pub fn problem(
+    engine: &Engine,
+    problem: &Problem,
+    wants_page: bool,
+    request_id: Option<&RequestId>,
+) -> Response<Bytes> {
     let request_id = request_id.map(|id| id.0.as_str());
     let mut response = if wants_page {
         let sign_in = sign_in_address(engine, None);
         let action = match problem {
-            Problem::NoSession | Problem::FreshAuthRequired { .. } | Problem::SignInFailed => Some((sign_in.as_str(), "Sign in")),
+            Problem::NoSession | Problem::FreshAuthRequired { .. } | Problem::SignInFailed => {
+                Some((sign_in.as_str(), "Sign in"))
+            }
             Problem::HeadersTooLarge { .. } => Some(("/", "Try again")),
-            Problem::NotFound | Problem::MethodNotAllowed { .. } | Problem::CsrfRefused => Some(("/", "Go to the start page")),
+            Problem::NotFound | Problem::MethodNotAllowed { .. } | Problem::CsrfRefused => {
+                Some(("/", "Go to the start page"))
+            }
             _ => None,
         };
         let items = match problem {

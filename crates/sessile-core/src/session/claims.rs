@@ -14,7 +14,22 @@ use serde_json::{Map, Value};
 pub struct Claims(Map<String, Value>);
 
 const RESERVED: [&str; 16] = [
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "gen", "auth_time", "amr", "acr", "client_id", "storage", "cnf", "act",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "gen",
+    "auth_time",
+    "amr",
+    "acr",
+    "client_id",
+    "storage",
+    "cnf",
+    "act",
 ];
 const MAX_DEPTH: usize = 8;
 const MAX_BYTES: usize = 16 * 1024;

@@ -42,7 +42,11 @@ fn staleness_bound() {
     assert_eq!(standing(4_999), Standing::Live);
     assert_eq!(standing(5_000), Standing::Live);
     assert_eq!(standing(5_001), Standing::Unknown);
-    assert_eq!(View::new().standing(id(1), None, T, Monotonic::from_millis(0)), Standing::Unknown, "a new view knows nothing");
+    assert_eq!(
+        View::new().standing(id(1), None, T, Monotonic::from_millis(0)),
+        Standing::Unknown,
+        "a new view knows nothing"
+    );
 }
 
 /// P1: a session whose record was not seen in this lineage is not known to live.
@@ -58,7 +62,10 @@ fn ended_is_ended() {
     let mut view = listening(7);
     let lineage = Some(view.lineage());
     let applied = view.apply(&page(8, vec![ended(8, 1)]), KEEP, moment(100));
-    assert_eq!(applied, Applied::Continued { ended: vec![(id(1), Reason::SignOut)], keys_changed: false, complete: true });
+    assert_eq!(
+        applied,
+        Applied::Continued { ended: vec![(id(1), Reason::SignOut)], keys_changed: false, complete: true }
+    );
     assert_eq!(view.standing(id(1), lineage, T, Monotonic::from_millis(200)), Standing::Ended);
     assert_eq!(view.standing(id(1), lineage, T, Monotonic::from_millis(90_000)), Standing::Ended);
     assert_eq!(view.standing(id(2), lineage, T, Monotonic::from_millis(200)), Standing::Live, "others live");
@@ -68,7 +75,9 @@ fn ended_is_ended() {
 #[test]
 fn a_short_page_is_not_fresh() {
     let mut view = listening(0);
-    let Applied::Continued { complete, .. } = view.apply(&page(3, vec![ended(1, 1)]), KEEP, moment(9_000)) else { panic!("continued") };
+    let Applied::Continued { complete, .. } = view.apply(&page(3, vec![ended(1, 1)]), KEEP, moment(9_000)) else {
+        panic!("continued")
+    };
     assert!(!complete);
     assert!(!view.is_fresh(T, Monotonic::from_millis(9_000)));
     view.apply(&page(3, vec![ended(2, 2), ended(3, 3)]), KEEP, moment(9_000));

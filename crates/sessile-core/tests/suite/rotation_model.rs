@@ -319,12 +319,18 @@ impl Model for World {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("I4: no token is answered that the store has not reached", |_, s: &State| !s.faults.answered_beyond_store),
+            Property::always("I4: no token is answered that the store has not reached", |_, s: &State| {
+                !s.faults.answered_beyond_store
+            }),
             Property::always("I3: generations advance by one", |_, s: &State| !s.faults.skipped_generation),
             Property::always("I6: at most one rotation per grace", |_, s: &State| !s.faults.two_rotations_in_grace),
-            Property::always("I5/I6: a superseded token is answered only within its grace", |_, s: &State| !s.faults.stale_token_answered),
+            Property::always("I5/I6: a superseded token is answered only within its grace", |_, s: &State| {
+                !s.faults.stale_token_answered
+            }),
             Property::always("I8: dead stays dead", |_, s: &State| !(s.faults.resurrected || (s.ended_once && s.live))),
-            Property::always("L1: an honest browser alone never looks like a thief", |w: &World, s: &State| w.thief || !s.reuse_killed),
+            Property::always("L1: an honest browser alone never looks like a thief", |w: &World, s: &State| {
+                w.thief || !s.reuse_killed
+            }),
             Property::sometimes("rotation happens", |_, s: &State| s.record.0 >= 2),
         ]
     }
@@ -337,14 +343,16 @@ fn broken(weakness: Weakness, thief: bool, revocation: bool) -> Vec<&'static str
 
 #[test]
 fn the_rules_hold_for_an_honest_browser() {
-    let checker = World { weakness: Weakness::None, thief: false, revocation: true }.checker().threads(2).spawn_bfs().join();
+    let checker =
+        World { weakness: Weakness::None, thief: false, revocation: true }.checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
     eprintln!("honest browser: {} states", checker.unique_state_count());
 }
 
 #[test]
 fn the_rules_hold_with_a_thief() {
-    let checker = World { weakness: Weakness::None, thief: true, revocation: false }.checker().threads(2).spawn_bfs().join();
+    let checker =
+        World { weakness: Weakness::None, thief: true, revocation: false }.checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
     eprintln!("with a thief: {} states", checker.unique_state_count());
 }
@@ -362,7 +370,10 @@ fn each_weakened_rule_is_caught() {
         (Weakness::Resurrection, false, "I8"),
     ] {
         let found = broken(weakness, thief, weakness == Weakness::Resurrection);
-        assert!(found.iter().any(|name| name.starts_with(property)), "{weakness:?} went unnoticed; found only {found:?}");
+        assert!(
+            found.iter().any(|name| name.starts_with(property)),
+            "{weakness:?} went unnoticed; found only {found:?}"
+        );
     }
 }
 
@@ -386,7 +397,15 @@ fn theft_is_detectable() {
             vec![Property::sometimes("reuse ends the session", |_, s: &State| s.thief_renewed && s.reuse_killed)]
         }
     }
-    let detect = |weakness| Detect(World { weakness, thief: true, revocation: false }).checker().threads(2).spawn_bfs().join().discoveries().len();
+    let detect = |weakness| {
+        Detect(World { weakness, thief: true, revocation: false })
+            .checker()
+            .threads(2)
+            .spawn_bfs()
+            .join()
+            .discoveries()
+            .len()
+    };
     assert_eq!(detect(Weakness::None), 1);
     assert_eq!(detect(Weakness::EndlessGrace), 0, "a rule that forgives every old token detects nothing");
 }

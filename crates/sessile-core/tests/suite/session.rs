@@ -92,7 +92,10 @@ fn profiles() {
 fn no_entropy_no_session() {
     let limits = Limits::default();
     assert!(mint(identity(), Client::default(), Storage::Hybrid, &limits, &Broken, t(0)).is_err());
-    assert!(mint(identity(), Client::default(), Storage::Hybrid, &limits, &Counting(0.into()), t(0)).is_ok(), "positive control");
+    assert!(
+        mint(identity(), Client::default(), Storage::Hybrid, &limits, &Counting(0.into()), t(0)).is_ok(),
+        "positive control"
+    );
 }
 
 /// JA-76: an application cannot set a claim that has a meaning of its own.

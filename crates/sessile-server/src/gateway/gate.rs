@@ -17,8 +17,8 @@ mod path;
 pub use path::{PathFault, check_path};
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Version};
@@ -242,11 +242,7 @@ pub(crate) fn check_method(method: &[u8]) -> Result<(), HeadViolation> {
         b"CONNECT" | b"TRACE" | b"TRACK" => Err(HeadViolation::MethodRefused),
         [b'A'..=b'Z', rest @ ..] if rest.len() < MAX_METHOD => {
             let plain = rest.iter().all(|b| matches!(b, b'A'..=b'Z' | b'-'));
-            if plain {
-                Ok(())
-            } else {
-                Err(HeadViolation::Method)
-            }
+            if plain { Ok(()) } else { Err(HeadViolation::Method) }
         }
         _ => Err(HeadViolation::Method),
     }
@@ -285,9 +281,7 @@ fn check_fields(headers: &HeaderMap, protocol: Protocol) -> Result<(), HeadViola
 /// Bytes above 0x7F pass: `obs-text` is deprecated, but it frames nothing and old clients send it in values.
 fn is_clean_value(value: &[u8]) -> bool {
     let padded = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    !padded(value.first())
-        && !padded(value.last())
-        && !value.iter().any(|&b| (b < 0x20 && b != b'\t') || b == 0x7f)
+    !padded(value.first()) && !padded(value.last()) && !value.iter().any(|&b| (b < 0x20 && b != b'\t') || b == 0x7f)
 }
 
 fn is_connection_field(name: &HeaderName, value: &HeaderValue) -> bool {
@@ -309,8 +303,7 @@ pub(crate) fn is_framing_alias(name: &[u8]) -> bool {
                 _ => b.eq_ignore_ascii_case(&r),
             })
     };
-    name.iter().any(|b| matches!(b, b'_' | b'.'))
-        && (folds_to(b"content-length") || folds_to(b"transfer-encoding"))
+    name.iter().any(|b| matches!(b, b'_' | b'.')) && (folds_to(b"content-length") || folds_to(b"transfer-encoding"))
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), HeadViolation> {
@@ -361,11 +354,7 @@ fn check_authority(parts: &Parts) -> Result<&str, HeadViolation> {
         (None, Some(authority)) => authority.as_str(),
         (None, None) => return Err(HeadViolation::HostMissing),
     };
-    if is_host(authority.as_bytes()) {
-        Ok(authority)
-    } else {
-        Err(HeadViolation::HostInvalid)
-    }
+    if is_host(authority.as_bytes()) { Ok(authority) } else { Err(HeadViolation::HostInvalid) }
 }
 
 /// Whether `host` is a plain host with an optional port: a name of unreserved characters, an IPv4 or a bracketed IPv6 address.
@@ -379,10 +368,7 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
                 return false;
             };
             let address = std::str::from_utf8(&rest[..end]).ok();
-            if address
-                .and_then(|a| a.parse::<std::net::Ipv6Addr>().ok())
-                .is_none()
-            {
+            if address.and_then(|a| a.parse::<std::net::Ipv6Addr>().ok()).is_none() {
                 return false;
             }
             match &rest[end + 1..] {
@@ -437,11 +423,7 @@ const fn is_unreserved(byte: u8) -> bool {
 
 /// Bytes that may stand raw in a path. Wider than RFC 3986 by `^`, `|`, `[` and `]`, which browsers send.
 pub(crate) const fn is_path_byte(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e)
-        && !matches!(
-            byte,
-            b'"' | b'#' | b'<' | b'>' | b'?' | b'\\' | b'`' | b'{' | b'}'
-        )
+    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'?' | b'\\' | b'`' | b'{' | b'}')
 }
 
 /// Bytes that may stand raw in a query: what the URL standard leaves alone there.

@@ -116,9 +116,12 @@ impl Gateway {
         let public_host = host_value(&public);
         let routes = RouteTable::build(&settings, &public_host).map_err(GatewayError::Routes)?;
         let certificate = settings.tls.clone().map(Certificate::load).transpose()?;
-        let needs_trust =
-            routes.routes().iter().any(|route| matches!(&route.target, Target::Upstream(to) if to.scheme == Scheme::HTTPS));
-        let trust = if needs_trust { UpstreamTrust::load(settings.upstream_ca.as_deref())? } else { UpstreamTrust::nobody()? };
+        let needs_trust = routes
+            .routes()
+            .iter()
+            .any(|route| matches!(&route.target, Target::Upstream(to) if to.scheme == Scheme::HTTPS));
+        let trust =
+            if needs_trust { UpstreamTrust::load(settings.upstream_ca.as_deref())? } else { UpstreamTrust::nobody()? };
         let instance: [u8; 8] = crypto::random(engine.entropy()).map_err(|_| GatewayError::Entropy)?;
         let prefixes = routes.routes().iter().map(|route| route.prefix.clone()).collect();
         let rules = WireRules { fields: own_fields(&engine), ..WireRules::default() };

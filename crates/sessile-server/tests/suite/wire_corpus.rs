@@ -36,11 +36,7 @@ pub(crate) enum Expect {
     /// So many requests, all served.
     Served(usize),
     /// After so many served requests: refused by the wire gate with this status and reason code; the connection closes.
-    Refused {
-        after: usize,
-        status: u16,
-        code: &'static str,
-    },
+    Refused { after: usize, status: u16, code: &'static str },
     /// After so many served requests: the head is good, the body breaks its framing. Never served; the connection closes.
     Broken { after: usize, code: &'static str },
     /// Refused by the head gate with this status and reason code.
@@ -64,10 +60,7 @@ pub(crate) fn corpus() -> Vec<Case> {
 
 /// The corpus for `host`, which may carry a port.
 pub(crate) fn corpus_for(host: &str) -> Vec<Case> {
-    let mut table = Table {
-        host: host.as_bytes().to_vec(),
-        cases: Vec::new(),
-    };
+    let mut table = Table { host: host.as_bytes().to_vec(), cases: Vec::new() };
     good(&mut table);
     line_ends(&mut table);
     request_lines(&mut table);
@@ -91,21 +84,9 @@ struct Table {
 
 impl Table {
     /// `$H` in `bytes` stands for the host.
-    fn add(
-        &mut self,
-        name: &'static str,
-        rule: &'static str,
-        bytes: impl AsRef<[u8]>,
-        expect: Expect,
-    ) -> &mut Case {
+    fn add(&mut self, name: &'static str, rule: &'static str, bytes: impl AsRef<[u8]>, expect: Expect) -> &mut Case {
         let bytes = replace(bytes.as_ref(), b"$H", &self.host);
-        self.cases.push(Case {
-            name,
-            rule,
-            bytes,
-            expect,
-            bare: Bare::Other,
-        });
+        self.cases.push(Case { name, rule, bytes, expect, bare: Bare::Other });
         self.cases.last_mut().expect("one was pushed")
     }
 
@@ -116,16 +97,7 @@ impl Table {
         bytes: impl AsRef<[u8]>,
         code: &'static str,
     ) -> &mut Case {
-        self.add(
-            name,
-            rule,
-            bytes,
-            Refused {
-                after: 0,
-                status: 400,
-                code,
-            },
-        )
+        self.add(name, rule, bytes, Refused { after: 0, status: 400, code })
     }
 
     fn broken(
@@ -147,13 +119,7 @@ impl Case {
     /// For the message of a failed test.
     pub(crate) fn shown(&self) -> String {
         let begin = &self.bytes[..self.bytes.len().min(400)];
-        format!(
-            "\"{}\" ({}), {:?}: {}",
-            self.name,
-            self.rule,
-            self.expect,
-            begin.escape_ascii()
-        )
+        format!("\"{}\" ({}), {:?}: {}", self.name, self.rule, self.expect, begin.escape_ascii())
     }
 }
 
@@ -177,12 +143,7 @@ fn get(target: &str) -> Vec<u8> {
 }
 
 fn with_field(field: impl AsRef<[u8]>) -> Vec<u8> {
-    [
-        b"GET / HTTP/1.1\r\nHost: $H\r\n",
-        field.as_ref(),
-        b"\r\n\r\n",
-    ]
-    .concat()
+    [b"GET / HTTP/1.1\r\nHost: $H\r\n", field.as_ref(), b"\r\n\r\n"].concat()
 }
 
 fn with_host_line(line: impl AsRef<[u8]>) -> Vec<u8> {
@@ -190,13 +151,7 @@ fn with_host_line(line: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 fn post(fields: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Vec<u8> {
-    [
-        b"POST / HTTP/1.1\r\nHost: $H\r\n",
-        fields.as_ref(),
-        b"\r\n\r\n",
-        body.as_ref(),
-    ]
-    .concat()
+    [b"POST / HTTP/1.1\r\nHost: $H\r\n", fields.as_ref(), b"\r\n\r\n", body.as_ref()].concat()
 }
 
 fn chunked(body: impl AsRef<[u8]>) -> Vec<u8> {
@@ -733,32 +688,24 @@ impl Heard {
     fn parse(&mut self, to_head_method: bool) {
         while let Some(end) = find(&self.rest, b"\r\n\r\n").map(|at| at + 4) {
             let head = String::from_utf8_lossy(&self.rest[..end]).into_owned();
-            let status = head
-                .get(9..12)
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or(0);
+            let status = head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0);
             if (100..200).contains(&status) && status != 101 {
                 self.rest.drain(..end);
                 continue;
             }
             let field = |name: &str| {
                 let lines = head.lines().filter_map(|line| line.split_once(':'));
-                lines
-                    .filter(|(n, _)| n.eq_ignore_ascii_case(name))
-                    .map(|(_, v)| v.trim().to_owned())
-                    .next()
+                lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim().to_owned()).next()
             };
             let length = field("content-length").and_then(|length| length.parse::<usize>().ok());
             let body_len = match length {
                 _ if to_head_method => 0,
                 Some(length) => length,
-                None if field("transfer-encoding").is_some() => {
-                    match find(&self.rest[end..], b"\r\n0\r\n\r\n") {
-                        Some(at) => at + 7,
-                        None if self.rest[end..].starts_with(b"0\r\n\r\n") => 5,
-                        None => return,
-                    }
-                }
+                None if field("transfer-encoding").is_some() => match find(&self.rest[end..], b"\r\n0\r\n\r\n") {
+                    Some(at) => at + 7,
+                    None if self.rest[end..].starts_with(b"0\r\n\r\n") => 5,
+                    None => return,
+                },
                 None => 0,
             };
             if self.rest.len() < end + body_len {
@@ -778,13 +725,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// Whether what came back is what the case demands, as seen from outside.
 pub(crate) fn judge(case: &Case, heard: &Heard) -> Result<(), String> {
-    let served = |count: usize| {
-        heard
-            .statuses
-            .iter()
-            .take(count)
-            .all(|status| (200..300).contains(status))
-    };
+    let served = |count: usize| heard.statuses.iter().take(count).all(|status| (200..300).contains(status));
     let fail = |why: &str| Err(format!("{why}: {} {heard:?}", case.shown()));
     if !heard.rest.is_empty() {
         return fail("something that is no response came back");
@@ -793,10 +734,7 @@ pub(crate) fn judge(case: &Case, heard: &Heard) -> Result<(), String> {
         Served(count) if heard.statuses.len() == count && served(count) => Ok(()),
         Served(_) => fail("must be served"),
         Refused { after, status, .. } => {
-            if heard.statuses.len() != after + 1
-                || !served(after)
-                || heard.statuses[after] != status
-            {
+            if heard.statuses.len() != after + 1 || !served(after) || heard.statuses[after] != status {
                 return fail("must be refused");
             }
             if !heard.closed {
@@ -819,18 +757,10 @@ pub(crate) fn judge(case: &Case, heard: &Heard) -> Result<(), String> {
             if !served(after) || heard.statuses.len() > after + 1 {
                 return fail("nothing behind the broken body may be served");
             }
-            if heard
-                .statuses
-                .get(after)
-                .is_some_and(|status| (200..300).contains(status))
-            {
+            if heard.statuses.get(after).is_some_and(|status| (200..300).contains(status)) {
                 return fail("the broken body must not be served");
             }
-            if heard.closed || heard.error.is_some() {
-                Ok(())
-            } else {
-                fail("must be closed")
-            }
+            if heard.closed || heard.error.is_some() { Ok(()) } else { fail("must be closed") }
         }
         RefusedHead { status, .. } if heard.statuses == [status] => Ok(()),
         RefusedHead { .. } => fail("must be refused"),

@@ -273,7 +273,12 @@ impl Engine {
         }
     }
 
-    async fn try_renew(&self, token: &SessionToken, storage: Storage, arrival: &Arrival<'_>) -> Result<Admission, StoreError> {
+    async fn try_renew(
+        &self,
+        token: &SessionToken,
+        storage: Storage,
+        arrival: &Arrival<'_>,
+    ) -> Result<Admission, StoreError> {
         // What the token means is judged as of its arrival, however often the race for the write is lost, but not
         // at all once it has waited for long: two rotations may have passed meanwhile, and an honest request would
         // look like a thief's (the model checker found this). Half of G leaves the other half for a slow write.
@@ -342,7 +347,13 @@ impl Engine {
         Err(waited_too_long())
     }
 
-    async fn end_stolen(&self, kept: &Kept, reason: Reason, name: EventName, arrival: &Arrival<'_>) -> Result<Admission, StoreError> {
+    async fn end_stolen(
+        &self,
+        kept: &Kept,
+        reason: Reason,
+        name: EventName,
+        arrival: &Arrival<'_>,
+    ) -> Result<Admission, StoreError> {
         let now = self.now();
         // Dead before the reply (I5).
         let revoked = self.0.vault.revoke(&Scope::Session(kept.session().id), reason, now.wall).await?;
@@ -351,7 +362,13 @@ impl Engine {
         Ok(anonymous(WhyAnonymous::Ended))
     }
 
-    fn admit_renewed(&self, session: Session, token: Stored<SessionToken>, resend: bool, lineage: Lineage) -> Result<Admission, StoreError> {
+    fn admit_renewed(
+        &self,
+        session: Session,
+        token: Stored<SessionToken>,
+        resend: bool,
+        lineage: Lineage,
+    ) -> Result<Admission, StoreError> {
         let Some(access) = self.mint_again(&session)? else {
             return Ok(anonymous(WhyAnonymous::Expired));
         };
@@ -359,9 +376,10 @@ impl Engine {
         let now = self.now();
         let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
         Ok(match evaluate(warm.token.clone(), standing, Duration::ZERO, now.wall) {
-            Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
-                Admission::Admitted(Pass { admitted, renewed: Some(Box::new(Renewed { session, token, access, resend })) })
-            }
+            Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => Admission::Admitted(Pass {
+                admitted,
+                renewed: Some(Box::new(Renewed { session, token, access, resend })),
+            }),
             Decision::Refuse(refusal) => anonymous(refusal.into()),
             Decision::AskStore => anonymous(WhyAnonymous::Ended),
         })
@@ -471,8 +489,15 @@ impl Engine {
         WhyAnonymous::Forged
     }
 
-    pub(crate) fn note(&self, name: EventName, reason: &'static str, arrival: &Arrival<'_>, token: Option<&VerifiedToken>) {
-        let mut event = Event::new(name, reason, self.now().wall).client(arrival.client().clone()).request(arrival.request_id());
+    pub(crate) fn note(
+        &self,
+        name: EventName,
+        reason: &'static str,
+        arrival: &Arrival<'_>,
+        token: Option<&VerifiedToken>,
+    ) {
+        let mut event =
+            Event::new(name, reason, self.now().wall).client(arrival.client().clone()).request(arrival.request_id());
         if let Some(token) = token {
             event = event.session(token.claims().session).subject(token.claims().subject.clone());
         }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
 use sessile_core::session::Session;
-use sessile_core::token::{KeyId, KeyRing, KeySchedule, KeyState, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken};
+use sessile_core::token::{
+    KeyId, KeyRing, KeySchedule, KeyState, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken,
+};
 use sessile_store::{KeyAddition, KeyRevocation, StoreError, WriteOutcome};
 
 use super::{Engine, EngineError, StartError};
@@ -65,7 +67,8 @@ impl Engine {
         let _turn = self.0.key_turn.lock().await;
         let records = self.0.vault.keys().await?;
         let newest = records.last().map(|record| record.id.clone());
-        let ring = KeyRing::load(&*self.0.crypto, records, schedule(&self.0.config)).map_err(|e| EngineError::Keys(e.to_string()))?;
+        let ring = KeyRing::load(&*self.0.crypto, records, schedule(&self.0.config))
+            .map_err(|e| EngineError::Keys(e.to_string()))?;
         let version = self.0.ring.load().version + 1;
         self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version, newest }));
         Ok(())

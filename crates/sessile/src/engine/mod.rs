@@ -326,7 +326,8 @@ impl Engine {
         let mut facts = arrival.csrf_facts(form_token);
         // A sign-in, without a session yet, is judged as it came: a form from nowhere is refused; JSON
         // without our cookies, which no page can send unasked, is a native client's.
-        facts.bearer = pass.is_some_and(|pass| pass.admitted.claims().storage.shape().access_token == AccessTokenPlace::Body);
+        facts.bearer =
+            pass.is_some_and(|pass| pass.admitted.claims().storage.shape().access_token == AccessTokenPlace::Body);
         let binding = self.csrf_binding(arrival, pass);
         let verdict = csrf::check(&self.0.config.csrf, &facts, Some(&binding), &*self.0.crypto);
         let CsrfVerdict::Refuse(refusal) = verdict else { return verdict };
@@ -345,7 +346,11 @@ impl Engine {
     }
 
     /// A signed CSRF token for this browser, bound to its session if it has one.
-    pub fn csrf_token(&self, arrival: &Arrival<'_>, pass: Option<&Pass>) -> Result<String, sessile_core::crypto::EntropyFailure> {
+    pub fn csrf_token(
+        &self,
+        arrival: &Arrival<'_>,
+        pass: Option<&Pass>,
+    ) -> Result<String, sessile_core::crypto::EntropyFailure> {
         csrf::issue_token(&*self.0.crypto, &*self.0.entropy, &self.csrf_binding(arrival, pass))
     }
 
@@ -379,7 +384,11 @@ impl Engine {
         self.0.ring.load().ring.clone()
     }
 
-    pub(crate) fn session_cookie(&self, session: &Session, token: &Stored<sessile_core::rotation::SessionToken>) -> SetCookie {
+    pub(crate) fn session_cookie(
+        &self,
+        session: &Session,
+        token: &Stored<sessile_core::rotation::SessionToken>,
+    ) -> SetCookie {
         let lifetime = session.remember.then(|| session.absolute_end(self.limits()).since(self.now().wall));
         sessile_core::cookie::issue_session(&self.0.config.cookie, token, lifetime)
     }

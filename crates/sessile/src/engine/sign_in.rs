@@ -64,7 +64,12 @@ pub enum SignInError {
 
 impl Engine {
     /// Begins a session for a verified identity and ends the one the request presents, if any.
-    pub async fn sign_in(&self, identity: VerifiedIdentity, arrival: &Arrival<'_>, storage: Storage) -> Result<SignedIn, SignInError> {
+    pub async fn sign_in(
+        &self,
+        identity: VerifiedIdentity,
+        arrival: &Arrival<'_>,
+        storage: Storage,
+    ) -> Result<SignedIn, SignInError> {
         let method = identity.method();
         let lineage = self.view().lineage();
         let now = self.now().wall;
@@ -80,7 +85,11 @@ impl Engine {
         };
         self.note_ended(&evicted, Reason::Evicted);
         for id in evicted {
-            self.record(Event::new(EventName::SessionEnded, Reason::Evicted.name(), now).session(id).subject(session.subject.clone()));
+            self.record(
+                Event::new(EventName::SessionEnded, Reason::Evicted.name(), now)
+                    .session(id)
+                    .subject(session.subject.clone()),
+            );
         }
         Metrics::add(&self.metrics().sessions_created);
         self.remember(access.clone(), lineage);

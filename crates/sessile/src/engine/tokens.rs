@@ -36,12 +36,17 @@ impl Engine {
         let now = self.now().wall;
         if let Some(session_token) = SessionToken::parse(token) {
             let Some(session) = self.genuine(&session_token).await? else { return Ok(Introspection::Inactive) };
-            return Ok(match (session.life(self.limits(), now), present(&session.rotation, session_token.generation(), self.limits().grace, now)) {
-                (Life::LiveUntil(expires_at), Presentation::Rotate | Presentation::Keep | Presentation::Grace) => {
-                    Introspection::Session { session: Box::new(session), expires_at }
-                }
-                _ => Introspection::Inactive,
-            });
+            return Ok(
+                match (
+                    session.life(self.limits(), now),
+                    present(&session.rotation, session_token.generation(), self.limits().grace, now),
+                ) {
+                    (Life::LiveUntil(expires_at), Presentation::Rotate | Presentation::Keep | Presentation::Grace) => {
+                        Introspection::Session { session: Box::new(session), expires_at }
+                    }
+                    _ => Introspection::Inactive,
+                },
+            );
         }
         let Ok(verified) = self.verify_token(token) else { return Ok(Introspection::Inactive) };
         let live = match self.0.vault.load(verified.claims().session).await? {

@@ -110,7 +110,10 @@ pub(crate) fn render(page: &Page<'_>, nonce: &str) -> Html {
 fn sign_in(form: &SignIn<'_>) -> Html {
     let mut notice = Html::default();
     if let Some(subject) = form.signed_in_as {
-        notice = fill(include_str!("signed_in_note.html"), &[("subject", Text(subject)), ("return_to", Text(form.return_to))]);
+        notice = fill(
+            include_str!("signed_in_note.html"),
+            &[("subject", Text(subject)), ("return_to", Text(form.return_to))],
+        );
     }
     if let Some(text) = form.alert {
         notice.0 += &fill(include_str!("alert.html"), &[("text", Text(text))]).0;
@@ -142,7 +145,8 @@ fn error_page(error: &ErrorPage<'_>) -> Html {
     for item in error.items {
         items.0 += &fill(include_str!("item.html"), &[("text", Text(item))]).0;
     }
-    let list = if error.items.is_empty() { items } else { fill(include_str!("list.html"), &[("items", Markup(&items))]) };
+    let list =
+        if error.items.is_empty() { items } else { fill(include_str!("list.html"), &[("items", Markup(&items))]) };
     let action = error.action.map_or_else(Html::default, |(href, label)| {
         fill(include_str!("action.html"), &[("href", Text(href)), ("label", Text(label))])
     });

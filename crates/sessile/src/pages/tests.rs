@@ -117,7 +117,8 @@ fn pages_obey_their_own_policy() {
         let mut faults = Vec::new();
         for tag in skeleton(page) {
             let words: Vec<&str> = tag.split_ascii_whitespace().collect();
-            if words.iter().any(|word| word.starts_with("on") || word.starts_with("style=") || word.starts_with("src=")) {
+            if words.iter().any(|word| word.starts_with("on") || word.starts_with("style=") || word.starts_with("src="))
+            {
                 faults.push(tag.clone());
             }
             if matches!(words.first(), Some(&"script" | &"style")) && !words.contains(&"nonce=") {
@@ -128,7 +129,10 @@ fn pages_obey_their_own_policy() {
     };
     for page in every_page_with("harmless") {
         assert_eq!(faults(&page), Vec::<String>::new());
-        assert_eq!(page.matches("nonce=\"NONCE\"").count(), page.matches("<style").count() + page.matches("<script").count());
+        assert_eq!(
+            page.matches("nonce=\"NONCE\"").count(),
+            page.matches("<style").count() + page.matches("<script").count()
+        );
     }
     // Negative control.
     assert_eq!(faults("<p onclick=\"x\"><script>x</script><img src=\"x\">").len(), 3);

@@ -33,7 +33,12 @@ impl std::fmt::Debug for Accounts<'_> {
 impl Engine {
     /// The accounts of this engine's store.
     pub fn accounts(&self) -> Accounts<'_> {
-        Accounts { vault: self.vault(), policy: &self.config().passwords, hashing: self.hashing(), entropy: self.entropy() }
+        Accounts {
+            vault: self.vault(),
+            policy: &self.config().passwords,
+            hashing: self.hashing(),
+            entropy: self.entropy(),
+        }
     }
 }
 
@@ -63,7 +68,12 @@ impl Accounts<'_> {
 
     /// Sets a password, and then ends every session of the account: whoever signed in with the old one is out
     /// (E8). Answers the sessions ended. On an error the order can be given again.
-    pub async fn set_password(&self, name: &str, password: SecretText, now: Timestamp) -> Result<Vec<SessionId>, AccountError> {
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: SecretText,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, AccountError> {
         let account = self.find(name).await?;
         self.policy.check(account.name.as_str(), &password)?;
         let hash = self.hashing.hash(self.entropy, password).await?;
@@ -114,7 +124,13 @@ impl Accounts<'_> {
         }
     }
 
-    async fn note(&self, name: EventName, reason: &'static str, account: &Account, now: Timestamp) -> Result<(), AccountError> {
+    async fn note(
+        &self,
+        name: EventName,
+        reason: &'static str,
+        account: &Account,
+        now: Timestamp,
+    ) -> Result<(), AccountError> {
         let event = Event::new(name, reason, now).subject(account.subject.clone());
         crate::log::event(&event);
         Ok(self.vault.append_events(&[event]).await?)

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 /// The built-in list: base words of the passwords that turn up most often in published breaches, lower case.
-static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("common.txt").split_whitespace().collect());
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common.txt").split_whitespace().collect());
 
 /// Shorter words are no evidence of anything: `ada` also stands in `adapter`.
 const MIN_WORD: usize = 4;

@@ -116,7 +116,10 @@ impl HashingPool {
         Ok(if known { verdict } else { Verdict::NoMatch })
     }
 
-    async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T, HashFault> + Send + 'static) -> Result<T, HashFault> {
+    async fn work<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, HashFault> + Send + 'static,
+    ) -> Result<T, HashFault> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| HashFault::Busy)?;
         let bench = self.benches.clone().acquire_owned().await.map_err(|_| HashFault::Busy)?;
         // The permits go with the work: a client that hangs up does not make room for another while its
@@ -171,7 +174,9 @@ pub enum HashFault {
     #[error("too many passwords are waiting to be checked; raise the number hashed at once, or look for an attack")]
     Busy,
     /// The configured cost is not one Argon2 knows.
-    #[error("the Argon2 cost is not valid: memory must be at least 8 KiB per lane, and there must be a pass and a lane")]
+    #[error(
+        "the Argon2 cost is not valid: memory must be at least 8 KiB per lane, and there must be a pass and a lane"
+    )]
     Cost,
     /// The stored hash is not an Argon2id hash that this pool will check.
     #[error("a stored password hash is damaged, foreign or far too costly; set the account's password anew")]

@@ -164,12 +164,14 @@ impl Engine {
         if own.count > 0 || counted {
             self.vault().clear_failures(&counters.own).await?;
         }
-        let identity = VerifiedIdentity::vouched(Method::Password, account.subject.clone(), now).remembered(attempt.remember);
+        let identity =
+            VerifiedIdentity::vouched(Method::Password, account.subject.clone(), now).remembered(attempt.remember);
         let signed_in = self.sign_in(identity, arrival, self.config().storage).await?;
         // An administrator may have shut the account while the password was being checked, after its sessions
         // were ended and before this one began (H10, F8).
         let still = self.vault().find_account(&account.name).await?;
-        let unchanged = still.is_some_and(|(now, _)| now.disabled_at.is_none() && now.password_set_at == account.password_set_at);
+        let unchanged =
+            still.is_some_and(|(now, _)| now.disabled_at.is_none() && now.password_set_at == account.password_set_at);
         if !unchanged {
             self.revoke(&Scope::Session(signed_in.session.id), Reason::AccountDisabled, &Actor::Rules).await?;
             return Ok(self.failed(Failure::AccountChanged, Some(&account), arrival));
@@ -202,14 +204,18 @@ impl Engine {
         }
         let rehashed = match self.hashing().hash(self.entropy(), password).await {
             // The time stays: this is the same password.
-            Ok(hash) => {
-                self.vault().set_password(account, &hash, account.password_set_at).await.map(drop).map_err(|e| e.to_string())
-            }
+            Ok(hash) => self
+                .vault()
+                .set_password(account, &hash, account.password_set_at)
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match rehashed {
             Ok(()) => self.record(
-                Event::new(EventName::UserUpdated, "password_rehashed", self.now().wall).subject(account.subject.clone()),
+                Event::new(EventName::UserUpdated, "password_rehashed", self.now().wall)
+                    .subject(account.subject.clone()),
             ),
             Err(error) => tracing::warn!(%error, "a password hash could not be brought up to the configured cost"),
         }
@@ -238,8 +244,9 @@ impl Engine {
             Some(name) => self.vault().find_account(name).await?,
             None => None,
         };
-        let mut event =
-            Event::new(EventName::LoginLock, why, self.now().wall).client(arrival.client().clone()).request(arrival.request_id());
+        let mut event = Event::new(EventName::LoginLock, why, self.now().wall)
+            .client(arrival.client().clone())
+            .request(arrival.request_id());
         if let Some((account, _)) = account {
             event = event.subject(account.subject);
         }

@@ -57,7 +57,12 @@ impl ThrottlePolicy {
     }
 
     pub(super) fn account(&self) -> Lane {
-        Lane { free: self.free, first_wait: self.first_wait, longest_wait: self.longest_wait, hard_stop: Some(self.hard_stop) }
+        Lane {
+            free: self.free,
+            first_wait: self.first_wait,
+            longest_wait: self.longest_wait,
+            hard_stop: Some(self.hard_stop),
+        }
     }
 
     pub(super) fn network(&self) -> Lane {
@@ -132,7 +137,11 @@ impl UnderWay {
 
     /// Lets a try through if `decide` says so of the numbers under way, in the order of `keys`. Decision and
     /// count are one step.
-    pub(super) fn begin<R>(&self, keys: Vec<ThrottleKey>, decide: impl FnOnce(&[u32]) -> Result<(), R>) -> Result<Try, R> {
+    pub(super) fn begin<R>(
+        &self,
+        keys: Vec<ThrottleKey>,
+        decide: impl FnOnce(&[u32]) -> Result<(), R>,
+    ) -> Result<Try, R> {
         let mut open = self.lock();
         let numbers: Vec<u32> = keys.iter().map(|key| open.get(key).copied().unwrap_or(0)).collect();
         decide(&numbers)?;

@@ -58,8 +58,10 @@ where
 const BROKEN: Problem = Problem::BadRequest { code: "body_incomplete", detail: "The request body ended early." };
 const MALFORMED_JSON: Problem =
     Problem::BadRequest { code: "malformed_json", detail: "The body is not a JSON object, or names a member twice." };
-const MALFORMED_FORM: Problem =
-    Problem::BadRequest { code: "malformed_form", detail: "The body is not a well-formed form, or names a field twice." };
+const MALFORMED_FORM: Problem = Problem::BadRequest {
+    code: "malformed_form",
+    detail: "The body is not a well-formed form, or names a field twice.",
+};
 
 /// Reads fields out of a body by its content type. Exactly one reading: a name twice, a broken escape or text that
 /// is not UTF-8 is refused.
@@ -167,7 +169,8 @@ impl Input {
     }
 }
 
-const WRONG_TYPE: Problem = Problem::BadRequest { code: "wrong_type", detail: "A field has a value of the wrong type." };
+const WRONG_TYPE: Problem =
+    Problem::BadRequest { code: "wrong_type", detail: "A field has a value of the wrong type." };
 
 /// One parameter of a query, if the query is well formed and names it once.
 pub(super) fn query(query: Option<&str>, name: &str) -> Option<String> {

@@ -79,9 +79,13 @@ impl Endpoint {
     const fn allow(self) -> &'static str {
         match self {
             Self::SignIn => "GET, HEAD, POST, OPTIONS",
-            Self::SignedOut | Self::Session | Self::Csrf | Self::Sessions | Self::Verify | Self::Jwks | Self::Metadata => {
-                "GET, HEAD, OPTIONS"
-            }
+            Self::SignedOut
+            | Self::Session
+            | Self::Csrf
+            | Self::Sessions
+            | Self::Verify
+            | Self::Jwks
+            | Self::Metadata => "GET, HEAD, OPTIONS",
             Self::SignOut | Self::Refresh | Self::Introspect | Self::Revoke | Self::CspReport => "POST, OPTIONS",
             Self::OneSession => "DELETE, OPTIONS",
         }
@@ -149,7 +153,12 @@ async fn get(engine: &Engine, arrival: &Arrival<'_>, endpoint: Endpoint) -> Resp
     }
 }
 
-async fn change(engine: &Engine, arrival: &Arrival<'_>, endpoint: Endpoint, body: Zeroizing<Vec<u8>>) -> Response<Bytes> {
+async fn change(
+    engine: &Engine,
+    arrival: &Arrival<'_>,
+    endpoint: Endpoint,
+    body: Zeroizing<Vec<u8>>,
+) -> Response<Bytes> {
     // Reports have content types of their own.
     if endpoint == Endpoint::CspReport {
         return reports::csp(engine, arrival, &body);

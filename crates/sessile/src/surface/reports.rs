@@ -51,7 +51,8 @@ impl ReportGate {
 /// Takes a report. The answer is the same whether it was kept or not.
 pub(super) fn csp(engine: &Engine, arrival: &Arrival<'_>, body: &[u8]) -> Response<Bytes> {
     let kind = arrival.parts().headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(input::essence);
-    let readable = matches!(kind.as_deref(), Some("application/csp-report" | "application/reports+json" | "application/json"));
+    let readable =
+        matches!(kind.as_deref(), Some("application/csp-report" | "application/reports+json" | "application/json"));
     if !readable {
         return engine.problem(arrival, &Problem::UnsupportedMediaType);
     }

@@ -30,7 +30,11 @@ pub(super) async fn page(engine: &Engine, arrival: &Arrival<'_>) -> Response<Byt
         // Who cannot be told apart now can still sign in, once the store is back.
         Admission::Anonymous(_) | Admission::Unavailable(_) => None,
     };
-    form(engine, arrival, &Form { target: target.as_ref(), username: "", signed_in_as: signed_in_as.as_deref(), problem: None })
+    form(
+        engine,
+        arrival,
+        &Form { target: target.as_ref(), username: "", signed_in_as: signed_in_as.as_deref(), problem: None },
+    )
 }
 
 /// What the form shows.
@@ -85,7 +89,8 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
         Err(error) => fault(arrival, &error),
     };
     if as_page && arrival.wants_page() {
-        let shown = Form { target: target.as_ref(), username: &fields.username, signed_in_as: None, problem: Some(&problem) };
+        let shown =
+            Form { target: target.as_ref(), username: &fields.username, signed_in_as: None, problem: Some(&problem) };
         return form(engine, arrival, &shown);
     }
     engine.problem(arrival, &problem)

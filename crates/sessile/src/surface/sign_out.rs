@@ -96,7 +96,10 @@ impl Fields {
             Some("others") => Which::Others,
             Some("everywhere") => Which::Everywhere,
             Some(_) => {
-                return Err(Problem::BadRequest { code: "unknown_scope", detail: "scope is this, others or everywhere." });
+                return Err(Problem::BadRequest {
+                    code: "unknown_scope",
+                    detail: "scope is this, others or everywhere.",
+                });
             }
         };
         let csrf_token = if input.is_form() { input.take("csrf_token")? } else { None };

@@ -107,7 +107,9 @@ fn token_of(engine: &Engine, arrival: &Arrival<'_>, mut input: Input) -> Result<
     if !input.is_form() {
         return Err(Problem::UnsupportedMediaType);
     }
-    input.take("token")?.ok_or(Problem::BadRequest { code: "invalid_request", detail: "Send the token in the form field token." })
+    input
+        .take("token")?
+        .ok_or(Problem::BadRequest { code: "invalid_request", detail: "Send the token in the form field token." })
 }
 
 /// Whether the request carries the id and secret of a configured client, by HTTP Basic (RFC 6749 section 2.3.1).

@@ -64,8 +64,13 @@ fn original_method(arrival: &Arrival<'_>) -> Method {
         return method;
     }
     let headers = &arrival.parts().headers;
-    let has_body = headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if headers.contains_key(ORIGIN) || headers.contains_key(CONTENT_TYPE) || has_body { Method::POST } else { Method::GET }
+    let has_body =
+        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if headers.contains_key(ORIGIN) || headers.contains_key(CONTENT_TYPE) || has_body {
+        Method::POST
+    } else {
+        Method::GET
+    }
 }
 
 /// Whether the answer may name the access token. A script of the page can read an answer's headers, so it is told to

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use sessile::extract::FreshSession;
-use sessile::{Session, SessileLayer};
+use sessile::{SessileLayer, Session};
 use tower::ServiceExt;
 
 use crate::world::{ACCESS, Browser, SESSION, World};
@@ -17,7 +17,10 @@ fn app(world: &World) -> Router {
         .route("/me", get(|session: Session| async move { session.subject().to_string() }))
         .route("/change", post(|_: Session| async { "changed" }))
         .route("/fresh", get(|_: FreshSession<5>| async { "fresh" }))
-        .route("/shadow", get(|| async { ([(SET_COOKIE, HeaderValue::from_static("__Host-Http-sessile=planted; Path=/"))], "") }));
+        .route(
+            "/shadow",
+            get(|| async { ([(SET_COOKIE, HeaderValue::from_static("__Host-Http-sessile=planted; Path=/"))], "") }),
+        );
     Router::new()
         .merge(open.layer(SessileLayer::optional(world.engine.clone())))
         .merge(guarded.layer(SessileLayer::required(world.engine.clone())))
@@ -70,7 +73,13 @@ async fn renewal_and_headers() {
     assert!(cookies.iter().any(|c| c.starts_with(SESSION)) && cookies.iter().any(|c| c.starts_with(ACCESS)));
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-    assert!(response.headers().get_all("vary").iter().any(|v| v.to_str().is_ok_and(|v| v.to_lowercase().contains("cookie"))));
+    assert!(
+        response
+            .headers()
+            .get_all("vary")
+            .iter()
+            .any(|v| v.to_str().is_ok_and(|v| v.to_lowercase().contains("cookie")))
+    );
 }
 
 /// a cross-site change is refused, a same-origin one passes.
@@ -79,10 +88,22 @@ async fn cross_site_changes_are_refused() {
     let world = World::new().await;
     let (app, browser) = (app(&world), world.sign_in("ada").await);
     let status = |response: Response<Body>| response.status();
-    assert_eq!(status(send(&app, &browser, "POST", "/change", &[("sec-fetch-site", "cross-site")]).await), StatusCode::FORBIDDEN);
-    assert_eq!(status(send(&app, &browser, "POST", "/change", &[("origin", "https://evil.test")]).await), StatusCode::FORBIDDEN);
-    assert_eq!(status(send(&app, &browser, "POST", "/change", &[("sec-fetch-site", "same-origin")]).await), StatusCode::OK);
-    assert_eq!(status(send(&app, &browser, "POST", "/change", &[("origin", "https://app.test")]).await), StatusCode::OK);
+    assert_eq!(
+        status(send(&app, &browser, "POST", "/change", &[("sec-fetch-site", "cross-site")]).await),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        status(send(&app, &browser, "POST", "/change", &[("origin", "https://evil.test")]).await),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        status(send(&app, &browser, "POST", "/change", &[("sec-fetch-site", "same-origin")]).await),
+        StatusCode::OK
+    );
+    assert_eq!(
+        status(send(&app, &browser, "POST", "/change", &[("origin", "https://app.test")]).await),
+        StatusCode::OK
+    );
 }
 
 /// a handler can demand a recent sign-in; renewal does not count as one.
@@ -96,7 +117,10 @@ async fn fresh_authentication() {
     let response = send(&app, &browser, "GET", "/fresh", &[]).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let challenge = response.headers()["www-authenticate"].to_str().expect("ASCII");
-    assert!(challenge.contains("insufficient_user_authentication") && challenge.contains("max_age=\"300\""), "{challenge}");
+    assert!(
+        challenge.contains("insufficient_user_authentication") && challenge.contains("max_age=\"300\""),
+        "{challenge}"
+    );
 }
 
 /// the app cannot set a cookie under our names.
@@ -114,16 +138,27 @@ async fn the_app_cannot_plant_our_cookies() {
 async fn links_from_elsewhere_bounce_once() {
     let world = World::new().await;
     let (app, nobody) = (app(&world), Browser::default());
-    let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("accept", "text/html")];
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+        ("accept", "text/html"),
+    ];
     let bounced = send(&app, &nobody, "GET", "/me?x=1", &link).await;
     assert_eq!(bounced.status(), StatusCode::OK);
     let page = text(bounced).await;
     assert!(page.contains("/me?x&#61;1"), "{page}");
-    let again = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("accept", "text/html")];
+    let again = [
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+        ("accept", "text/html"),
+    ];
     let page = send(&app, &nobody, "GET", "/me?x=1", &again).await;
     assert_eq!(page.status(), StatusCode::SEE_OTHER);
     let target = page.headers()["location"].to_str().expect("ASCII").to_owned();
     assert!(target.starts_with("/auth/sign-in?return_to="), "{target}");
-    let script = send(&app, &nobody, "GET", "/me", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")]).await;
+    let script =
+        send(&app, &nobody, "GET", "/me", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")]).await;
     assert_eq!(script.status(), StatusCode::UNAUTHORIZED, "a script's request never gets a redirect");
 }

@@ -209,7 +209,11 @@ async fn streams_close_with_their_session() {
     let soon = Duration::from_millis(50);
     assert!(tokio::time::timeout(soon, there.ended()).await.is_err(), "negative control: it stays open");
     let id = here.session();
-    world.engine.revoke(&Scope::Session(id), Reason::EndedByAdministrator, &Actor::Administrator).await.expect("revoked");
+    world
+        .engine
+        .revoke(&Scope::Session(id), Reason::EndedByAdministrator, &Actor::Administrator)
+        .await
+        .expect("revoked");
     assert!(tokio::time::timeout(soon, here.ended()).await.is_ok());
     other.catch_up().await.expect("feed");
     assert!(tokio::time::timeout(soon, there.ended()).await.is_ok());

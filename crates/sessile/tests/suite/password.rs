@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sessile::password::{AccountError, Argon2Cost, Blocklist, HashFault, HashingPool, PasswordPolicy, PasswordRefused, Verdict};
+use sessile::password::{
+    AccountError, Argon2Cost, Blocklist, HashFault, HashingPool, PasswordPolicy, PasswordRefused, Verdict,
+};
 use sessile_core::SecretText;
 use sessile_store::memory::MemoryStore;
 
@@ -74,7 +76,9 @@ fn guessable_passwords_are_refused() {
         assert_eq!(check(&policy, guessable), Err(PasswordRefused::Predictable), "{guessable}");
     }
     // Negative control: the same lengths, and the same words among others.
-    for fine in ["my password hates umbrellas", "ada.lovelace likes turnips", "wonder notes about pickled herring", PASSWORD] {
+    for fine in
+        ["my password hates umbrellas", "ada.lovelace likes turnips", "wonder notes about pickled herring", PASSWORD]
+    {
         assert_eq!(check(&policy, fine), Ok(()), "{fine}");
     }
     assert_eq!(check(&PasswordPolicy::default(), "wondernotes wander nutes"), Ok(()), "without the context word");
@@ -86,8 +90,10 @@ fn guessable_passwords_are_refused() {
 #[test]
 fn a_list_of_breached_passwords_is_heeded() {
     let breached = "Velvet Otter Umbrella";
-    let listed =
-        PasswordPolicy { blocklist: Blocklist::from_lines("x\n\nvelvet otter umbrella\r\n"), ..PasswordPolicy::default() };
+    let listed = PasswordPolicy {
+        blocklist: Blocklist::from_lines("x\n\nvelvet otter umbrella\r\n"),
+        ..PasswordPolicy::default()
+    };
     assert_eq!(listed.blocklist.len(), 2);
     assert_eq!(check(&listed, breached), Err(PasswordRefused::Common));
     assert_eq!(check(&listed, "velvet otter umbrella!"), Ok(()), "as a whole");
@@ -117,7 +123,10 @@ async fn passwords_are_checked_as_received() {
     ];
     for (name, password, others) in cases {
         let accounts = world.engine.accounts();
-        accounts.create(name, None, secret(password), world.engine.now().wall).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        accounts
+            .create(name, None, secret(password), world.engine.now().wall)
+            .await
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         let try_it = async |password: &str| {
             let body = serde_json::json!({ "username": name, "password": password });
             ask("POST", "/auth/sign-in").script().json(&body).send(&world.engine).await.status.as_u16()
@@ -143,7 +152,10 @@ async fn hashes_are_argon2id() {
     assert_eq!(pool.verify(secret(PASSWORD), Some(hash.clone())).await, Ok(Verdict::Match { outdated: false }));
     assert_eq!(pool.verify(secret("x"), Some(hash)).await, Ok(Verdict::NoMatch), "negative control");
     assert!(!Argon2Cost::default().is_below_floor() && CHEAP.is_below_floor());
-    assert!(!Argon2Cost { memory_kib: 47_104, iterations: 1, parallelism: 1 }.is_below_floor(), "OWASP's other choices");
+    assert!(
+        !Argon2Cost { memory_kib: 47_104, iterations: 1, parallelism: 1 }.is_below_floor(),
+        "OWASP's other choices"
+    );
     assert!(!format!("{pool:?}").contains("argon2id$"), "not even the decoy is printed");
 }
 
@@ -231,7 +243,11 @@ async fn a_crowd_is_bounded() {
         }
     }
     assert!(served >= 5 && turned_away > 0, "{served} served, {turned_away} turned away");
-    assert_eq!(pool.verify(secret("x"), None).await, Ok(Verdict::NoMatch), "negative control: afterwards there is room");
+    assert_eq!(
+        pool.verify(secret("x"), None).await,
+        Ok(Verdict::NoMatch),
+        "negative control: afterwards there is room"
+    );
 }
 
 /// A client that hangs up does not free its place before its password is hashed: hanging up is no way past the bound.
@@ -267,8 +283,11 @@ async fn administration_ends_sessions() {
         world.engine.catch_up().await.expect("the feed");
         assert!(!opens(&ada, &world.engine).await);
         assert!(opens(&grace, &world.engine).await, "negative control: others stay");
-        let old =
-            ask("POST", "/auth/sign-in").script().json(&crate::surface_client::credentials("ada")).send(&world.engine).await;
+        let old = ask("POST", "/auth/sign-in")
+            .script()
+            .json(&crate::surface_client::credentials("ada"))
+            .send(&world.engine)
+            .await;
         assert_eq!(old.status, 401, "the old password is dead");
         let new = serde_json::json!({ "username": "ada", "password": "thimble-cactus-meadow-rust" });
         assert_eq!(ask("POST", "/auth/sign-in").script().json(&new).send(&world.engine).await.status, 200);
@@ -276,8 +295,11 @@ async fn administration_ends_sessions() {
         accounts.disable("grace", now).await.expect("disabled");
         world.engine.catch_up().await.expect("the feed");
         assert!(!opens(&grace, &world.engine).await);
-        let refused =
-            ask("POST", "/auth/sign-in").script().json(&crate::surface_client::credentials("grace")).send(&world.engine).await;
+        let refused = ask("POST", "/auth/sign-in")
+            .script()
+            .json(&crate::surface_client::credentials("grace"))
+            .send(&world.engine)
+            .await;
         assert_eq!(refused.status, 401);
         accounts.enable("grace", now).await.expect("enabled");
         assert!(!opens(&grace, &world.engine).await, "dead stays dead");
@@ -300,9 +322,11 @@ async fn administration_ends_sessions() {
 #[tokio::test]
 async fn messages_hold_no_password() {
     let world = site().await;
-    for (password, advice) in
-        [("CANARY", "at least 15"), ("CANARYCANARYCANARYCANARY", "put together from"), (&"CANARY ".repeat(200), "at most 1024")]
-    {
+    for (password, advice) in [
+        ("CANARY", "at least 15"),
+        ("CANARYCANARYCANARYCANARY", "put together from"),
+        (&"CANARY ".repeat(200), "at most 1024"),
+    ] {
         let refused = world.engine.accounts().create("eve", None, secret(password), world.engine.now().wall).await;
         let error = refused.expect_err("refused");
         assert!(!format!("{error} {error:?}").contains("CANARY"));

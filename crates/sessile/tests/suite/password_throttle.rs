@@ -7,7 +7,9 @@ use sessile::{Engine, EngineConfig};
 use sessile_store::memory::MemoryStore;
 
 use crate::flaky::{Fault, Flaky};
-use crate::surface_client::{Answer, PASSWORD, add_account, ask, events, quick_config, site, site_on, site_with, stores};
+use crate::surface_client::{
+    Answer, PASSWORD, add_account, ask, events, quick_config, site, site_on, site_with, stores,
+};
 use crate::world::World;
 
 const HOME: &str = "192.0.2.10";
@@ -107,16 +109,27 @@ async fn rotating_addresses_do_not_help() {
             }
         };
         assert_eq!((failures, stopped), (100, 24 * 3600));
-        assert!(wait(&world.engine, "ada", PASSWORD, &fresh(n + 1)).await.is_some(), "the right password from nowhere waits too");
+        assert!(
+            wait(&world.engine, "ada", PASSWORD, &fresh(n + 1)).await.is_some(),
+            "the right password from nowhere waits too"
+        );
         if administrator {
             world.engine.accounts().unlock("ada", world.engine.now().wall).await.expect("unlocked");
         } else {
             world.pass_time(Duration::from_secs(24 * 3600 - 1));
-            assert_eq!(wait(&world.engine, "ada", PASSWORD, HOME).await, Some(1), "negative control: not a second early");
+            assert_eq!(
+                wait(&world.engine, "ada", PASSWORD, HOME).await,
+                Some(1),
+                "negative control: not a second early"
+            );
             world.pass_time(Duration::from_secs(1));
         }
         assert_eq!(status(&world.engine, "ada", PASSWORD, HOME).await, 200);
-        let locks = events(&world.engine).await.into_iter().filter(|event| event.name == "authn_login_lock").collect::<Vec<_>>();
+        let locks = events(&world.engine)
+            .await
+            .into_iter()
+            .filter(|event| event.name == "authn_login_lock")
+            .collect::<Vec<_>>();
         assert!(locks.iter().any(|e| e.reason == "hard_stop") && locks.iter().any(|e| e.reason == "back_off"));
         assert!(
             locks.iter().all(|e| e.subject.as_ref().is_some_and(|s| s.as_str() == "ada")),
@@ -204,7 +217,11 @@ async fn addresses_of_a_network_count_together() {
     for alias in ["2001:db8:5:6::1", "2001:0db8:0005:0006:ffff:ffff:ffff:ffff"] {
         assert_eq!(wait(&world.engine, "ada", PASSWORD, alias).await, Some(1), "{alias}");
     }
-    assert_eq!(status(&world.engine, "ada", PASSWORD, "2001:db8:5:7::1").await, 200, "negative control: the next network");
+    assert_eq!(
+        status(&world.engine, "ada", PASSWORD, "2001:db8:5:7::1").await,
+        200,
+        "negative control: the next network"
+    );
     for n in 0..20 {
         let address = if n % 2 == 0 { "198.51.100.7" } else { "::ffff:198.51.100.7" };
         assert_eq!(status(&world.engine, &format!("other{n}"), WRONG, address).await, 401);

@@ -104,7 +104,10 @@ async fn a_lost_answer_is_answered_again() {
     assert_eq!(outcome, RENEWED);
     world.pass_time(Duration::from_secs(1800));
     assert_eq!(browser.get(&world.engine).await, RENEWED);
-    assert!(lost.iter().any(|cookie| cookie.starts_with(&format!("{SESSION}={};", browser.jar[SESSION]))), "the same successor");
+    assert!(
+        lost.iter().any(|cookie| cookie.starts_with(&format!("{SESSION}={};", browser.jar[SESSION]))),
+        "the same successor"
+    );
     assert_eq!(browser.get(&world.engine).await, WARM);
 }
 
@@ -116,7 +119,8 @@ async fn a_slow_response_never_overwrites_newer_cookies() {
     let mut browser = world.sign_in("ada").await;
     world.pass_time(ACCESS_LIFE);
     let slow = browser.pass(&world.engine).await;
-    let in_time: Vec<String> = world.engine.cookies_for_response(&slow).await.iter().map(|c| c.as_str().to_owned()).collect();
+    let in_time: Vec<String> =
+        world.engine.cookies_for_response(&slow).await.iter().map(|c| c.as_str().to_owned()).collect();
     assert_eq!(in_time.len(), 2, "a response that leaves in time brings both cookies");
     assert_eq!(browser.get(&world.engine).await, RENEWED);
     assert_eq!(browser.get(&world.engine).await, WARM);
@@ -235,7 +239,12 @@ async fn forged_tokens_kill_nothing() {
     let (id, rest) = token.split_once('.').expect("parts");
     let (_, mac) = rest.split_once('.').expect("parts");
     let flipped = if mac.starts_with('A') { mac.replacen('A', "B", 1) } else { format!("A{}", &mac[1..]) };
-    for forged in [format!("{id}.0.{flipped}"), format!("{id}.7.{mac}"), format!("{id}.1.{mac}"), format!("AAAAAAAAAAAAAAAAAAAAAA.0.{mac}")] {
+    for forged in [
+        format!("{id}.0.{flipped}"),
+        format!("{id}.7.{mac}"),
+        format!("{id}.1.{mac}"),
+        format!("AAAAAAAAAAAAAAAAAAAAAA.0.{mac}"),
+    ] {
         let mut forger = Browser::default();
         forger.jar.insert(SESSION.into(), forged.clone());
         assert!(matches!(forger.get(&world.engine).await, Outcome::Anonymous("forged" | "ended")), "{forged}");

@@ -57,7 +57,11 @@ async fn problems_have_two_faces() {
         assert_eq!(json.json()["title"], problem.title());
         assert_eq!((page.status, page.header("content-type")), (problem.status(), "text/html; charset=utf-8"));
         let text = page.text();
-        assert!(text.contains(problem.code()) && text.contains("01JDX-request") && text.contains("<h1>"), "{}", problem.code());
+        assert!(
+            text.contains(problem.code()) && text.contains("01JDX-request") && text.contains("<h1>"),
+            "{}",
+            problem.code()
+        );
         for answer in [&json, &page] {
             assert_eq!(answer.header("cache-control"), "no-store");
             assert_eq!(answer.status == 401, !answer.header("www-authenticate").is_empty(), "RFC 9110 section 15.5.2");
@@ -104,7 +108,9 @@ async fn too_many_cookies_have_a_way_out() {
     assert_eq!((page.status.as_u16(), page.cookies().len()), (431, 2));
     assert!(page.cookies().iter().all(|cookie| cookie.contains("Max-Age=0")));
     assert!(
-        page.text().contains("<code>theme</code>") && page.text().contains("&lt;b&gt;tracker") && !page.text().contains("<b>")
+        page.text().contains("<code>theme</code>")
+            && page.text().contains("&lt;b&gt;tracker")
+            && !page.text().contains("<b>")
     );
     let json = answer(&problem, false, None).await;
     assert_eq!(json.json()["cookies"][0], "theme");
@@ -113,9 +119,12 @@ async fn too_many_cookies_have_a_way_out() {
 
 fn navigation(path: &str, site: &str) -> http::request::Parts {
     let mut parts = Browser::default().request("GET", path);
-    for (name, value) in
-        [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("accept", "text/html")]
-    {
+    for (name, value) in [
+        ("sec-fetch-site", site),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+        ("accept", "text/html"),
+    ] {
         parts.headers.insert(name, value.parse().expect("a value"));
     }
     parts
@@ -154,9 +163,11 @@ async fn links_from_elsewhere_are_bounced_once() {
     let mut with_cookies = navigation(target, "same-origin");
     with_cookies.headers.insert("cookie", crate::surface_client::cookie_header(&ada).parse().expect("a value"));
     assert!(guard(&world.engine, &with_cookies, Access::Session).await.is_none());
-    for (what, name, value) in
-        [("a frame", "sec-fetch-dest", "iframe"), ("a script", "sec-fetch-mode", "cors"), ("typed", "sec-fetch-site", "none")]
-    {
+    for (what, name, value) in [
+        ("a frame", "sec-fetch-dest", "iframe"),
+        ("a script", "sec-fetch-mode", "cors"),
+        ("typed", "sec-fetch-site", "none"),
+    ] {
         let mut other = navigation(target, "cross-site");
         other.headers.insert(name, value.parse().expect("a value"));
         let answer = guard(&world.engine, &other, Access::Session).await.expect("an answer");
@@ -195,15 +206,28 @@ async fn scripts_get_json_and_people_get_pages() {
 async fn the_sign_in_address_is_ours() {
     let world = site().await;
     let mut seen = BTreeSet::new();
-    for target in
-        ["/notes?x=1&y=2", "//evil.test", "/\\evil.test", "/a\r\nb: c", "https://evil.test", "", "/ü", "/x?return_to=//evil.test"]
-    {
+    for target in [
+        "/notes?x=1&y=2",
+        "//evil.test",
+        "/\\evil.test",
+        "/a\r\nb: c",
+        "https://evil.test",
+        "",
+        "/ü",
+        "/x?return_to=//evil.test",
+    ] {
         let answer = respond::redirect_to_sign_in(&world.engine, target);
         let location = answer.headers()["location"].to_str().expect("ASCII").to_owned();
         assert_eq!(answer.status(), 303, "R-123");
         let back = location.strip_prefix("/auth/sign-in?return_to=");
-        assert!(location == "/auth/sign-in" || back.is_some_and(|to| to.starts_with('/') && !to.starts_with("//")), "{location}");
+        assert!(
+            location == "/auth/sign-in" || back.is_some_and(|to| to.starts_with('/') && !to.starts_with("//")),
+            "{location}"
+        );
         seen.insert(location);
     }
-    assert!(seen.contains("/auth/sign-in?return_to=/notes%3Fx%3D1%26y%3D2"), "negative control: a safe target is kept: {seen:?}");
+    assert!(
+        seen.contains("/auth/sign-in?return_to=/notes%3Fx%3D1%26y%3D2"),
+        "negative control: a safe target is kept: {seen:?}"
+    );
 }

@@ -28,7 +28,8 @@ pub(crate) fn quick_config() -> EngineConfig {
 /// Both stores, each with what keeps it alive.
 pub(crate) fn stores() -> Vec<(Arc<dyn Backend>, Option<TempDir>)> {
     let directory = TempDir::new().expect("a directory");
-    let sqlite = SqliteStore::open(&Location::directory(directory.path()), SqliteOptions::SERVER).expect("the store opens");
+    let sqlite =
+        SqliteStore::open(&Location::directory(directory.path()), SqliteOptions::SERVER).expect("the store opens");
     vec![(Arc::new(MemoryStore::new()), None), (Arc::new(sqlite), Some(directory))]
 }
 
@@ -71,13 +72,17 @@ pub(crate) fn ask(method: &'static str, path: &str) -> Ask {
 impl Ask {
     /// As a script of the site's own page makes it.
     pub(crate) fn script(self) -> Self {
-        let asked = self.set("sec-fetch-site", "same-origin").set("sec-fetch-mode", "cors").set("sec-fetch-dest", "empty");
+        let asked =
+            self.set("sec-fetch-site", "same-origin").set("sec-fetch-mode", "cors").set("sec-fetch-dest", "empty");
         if matches!(asked.method, "GET" | "HEAD") { asked } else { asked.set("origin", "https://app.test") }
     }
 
     /// As the browser makes it when a person follows a link or sends a form of the site itself.
     pub(crate) fn page(self) -> Self {
-        let asked = self.set("sec-fetch-site", "same-origin").set("sec-fetch-mode", "navigate").set("sec-fetch-dest", "document");
+        let asked = self
+            .set("sec-fetch-site", "same-origin")
+            .set("sec-fetch-mode", "navigate")
+            .set("sec-fetch-dest", "document");
         let asked = asked.set("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
         if asked.method == "POST" { asked.set("origin", "https://app.test") } else { asked }
     }
@@ -123,7 +128,8 @@ impl Ask {
     }
 
     pub(crate) fn form(self, fields: &[(&str, &str)]) -> Self {
-        let encoded: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect();
+        let encoded: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect();
         self.body("application/x-www-form-urlencoded", encoded.join("&"))
     }
 
@@ -156,7 +162,9 @@ impl Ask {
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -59,8 +59,12 @@ async fn methods_are_not_overridden() {
     let world = site().await;
     let browser = sign_in(&world.engine, "ada").await;
     for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-        let answer =
-            ask("GET", "/auth/sign-out?_method=POST").script().set(name, "POST").with_jar_of(&browser).send(&world.engine).await;
+        let answer = ask("GET", "/auth/sign-out?_method=POST")
+            .script()
+            .set(name, "POST")
+            .with_jar_of(&browser)
+            .send(&world.engine)
+            .await;
         assert_eq!(answer.status, 405);
     }
     assert!(opens(&browser, &world.engine).await);
@@ -108,9 +112,15 @@ async fn paths_have_one_spelling() {
         let answer = ask("GET", path).script().send(&world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "not_found"), "{path}");
     }
-    for path in
-        ["/", "/authority", "/Auth/session", "/x/auth/session", "/.well-known/", "/.well-known/jwks.json/", "/auth%2Fsession"]
-    {
+    for path in [
+        "/",
+        "/authority",
+        "/Auth/session",
+        "/x/auth/session",
+        "/.well-known/",
+        "/.well-known/jwks.json/",
+        "/auth%2Fsession",
+    ] {
         assert!(!ours(path), "{path}");
     }
     assert!(ours("/auth/session") && ours("/.well-known/jwks.json"), "negative control");
@@ -148,9 +158,24 @@ async fn bodies_are_read_strictly() {
         (json, b"".to_vec(), 400, "malformed_json"),
         (json, format!("{good} x").into(), 400, "malformed_json"),
         (json, format!("\u{feff}{good}").into(), 400, "malformed_json"),
-        (json, format!(r#"{{"username":"ada","password":"{PASSWORD}","username":"grace"}}"#).into(), 400, "malformed_json"),
-        (json, format!(r#"{{"username":"ada","password":"{PASSWORD}","\u0075sername":"grace"}}"#).into(), 400, "malformed_json"),
-        (json, [br#"{"username":"ada","password":""#.to_vec(), vec![0xff], br#""}"#.to_vec()].concat(), 400, "malformed_json"),
+        (
+            json,
+            format!(r#"{{"username":"ada","password":"{PASSWORD}","username":"grace"}}"#).into(),
+            400,
+            "malformed_json",
+        ),
+        (
+            json,
+            format!(r#"{{"username":"ada","password":"{PASSWORD}","\u0075sername":"grace"}}"#).into(),
+            400,
+            "malformed_json",
+        ),
+        (
+            json,
+            [br#"{"username":"ada","password":""#.to_vec(), vec![0xff], br#""}"#.to_vec()].concat(),
+            400,
+            "malformed_json",
+        ),
         (json, format!(r#"{{"username":["ada"],"password":"{PASSWORD}"}}"#).into(), 400, "wrong_type"),
         (json, format!(r#"{{"username":"ada","password":"{PASSWORD}","remember":"yes"}}"#).into(), 400, "wrong_type"),
         (json, br#"{"username":"ada"}"#.to_vec(), 400, "missing_field"),
@@ -211,7 +236,8 @@ async fn bodies_are_bounded() {
         let larger = send(64 * 1024 + 1).send(&world.engine).await;
         assert_eq!((larger.status.as_u16(), larger.code().as_str()), (413, "payload_too_large"));
     }
-    let boasting = sign_in_body("application/json", "{}").set("content-length", "99999999999").send(&world.engine).await;
+    let boasting =
+        sign_in_body("application/json", "{}").set("content-length", "99999999999").send(&world.engine).await;
     assert_eq!(boasting.status, 413);
 }
 
@@ -248,7 +274,8 @@ async fn every_answer_is_armoured() {
                 for page in [false, true] {
                     let request = ask(method, path);
                     let request = if page { request.page() } else { request.script() };
-                    let request = if path == "/auth/sign-out" { request.set("sec-fetch-site", "cross-site") } else { request };
+                    let request =
+                        if path == "/auth/sign-out" { request.set("sec-fetch-site", "cross-site") } else { request };
                     let answer = request.with_jar_of(browser).send(&world.engine).await;
                     let what = format!("{method} {path} {}", answer.status);
                     for (name, value) in [
@@ -263,7 +290,9 @@ async fn every_answer_is_armoured() {
                         assert_eq!(answer.header(name), value, "{what} {name}");
                     }
                     let csp = answer.header("content-security-policy");
-                    for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"] {
+                    for directive in
+                        ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"]
+                    {
                         assert!(csp.contains(directive), "{what} {csp}");
                     }
                     assert!(!csp.contains("unsafe"), "{what} {csp}");
@@ -278,7 +307,11 @@ async fn every_answer_is_armoured() {
             }
         }
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [200, 204, 303, 400, 401, 403, 404, 405, 415], "the matrix reached these");
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        [200, 204, 303, 400, 401, 403, 404, 405, 415],
+        "the matrix reached these"
+    );
 }
 
 /// R-087: a nonce is used once, and the page carries the one its policy names.
@@ -295,7 +328,10 @@ async fn nonces_are_fresh_and_match() {
         assert!(nonces.insert(nonce), "used twice");
     }
     let json = ask("GET", "/auth/session").script().send(&world.engine).await;
-    assert!(!json.header("content-security-policy").contains("nonce"), "negative control: where there is no page there is none");
+    assert!(
+        !json.header("content-security-policy").contains("nonce"),
+        "negative control: where there is no page there is none"
+    );
 }
 
 /// HSTS and secure addresses depend on the public origin, not on how the request came in (K9).

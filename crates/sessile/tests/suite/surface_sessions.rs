@@ -104,7 +104,8 @@ async fn the_list_is_my_own() {
         let grace = sign_in(&world.engine, "grace").await;
         let list = ask("GET", "/auth/sessions").script().with_jar_of(&first).send(&world.engine).await.json();
         let list = list["sessions"].as_array().expect("a list").clone();
-        let shown: Vec<_> = list.iter().map(|s| (s["id"].as_str().expect("an id").to_owned(), s["current"] == true)).collect();
+        let shown: Vec<_> =
+            list.iter().map(|s| (s["id"].as_str().expect("an id").to_owned(), s["current"] == true)).collect();
         assert_eq!(shown, [(session_id(&second), false), (session_id(&first), true)], "the most recently used first");
         assert!(list.iter().all(|s| s["subject"] == "ada" && s["id"] != session_id(&grace)));
         assert_eq!(list[0]["client"]["network"], "127.0.0.1");
@@ -145,7 +146,10 @@ async fn sessions_are_ended_by_their_owner() {
 
         // Negative control: my own.
         let mine = end(&session_id(&there)).with_jar_of(&here).send(&world.engine).await;
-        assert_eq!((mine.status.as_u16(), mine.json()["ended"].clone()), (200, serde_json::json!([session_id(&there)])));
+        assert_eq!(
+            (mine.status.as_u16(), mine.json()["ended"].clone()),
+            (200, serde_json::json!([session_id(&there)]))
+        );
         assert!(mine.cookies().is_empty());
         assert!(!opens(&there, &world.engine).await && opens(&here, &world.engine).await);
         assert_eq!(end(&session_id(&there)).with_jar_of(&here).send(&world.engine).await.status, 404, "it is gone");
@@ -165,7 +169,11 @@ async fn ending_another_needs_a_fresh_sign_in() {
     world.pass_time(Duration::from_secs(1));
     for id in [session_id(&there), "A".repeat(22)] {
         let stale = end(&id).with_jar_of(&here).send(&world.engine).await;
-        assert_eq!((stale.status.as_u16(), stale.code().as_str()), (401, "fresh_authentication_required"), "whatever the id");
+        assert_eq!(
+            (stale.status.as_u16(), stale.code().as_str()),
+            (401, "fresh_authentication_required"),
+            "whatever the id"
+        );
         assert_eq!(stale.json()["max_age"], 600);
         assert!(stale.header("www-authenticate").contains("insufficient_user_authentication"));
     }
@@ -285,7 +293,8 @@ async fn csrf_tokens_are_bound() {
             .status
             .as_u16()
     };
-    let (of_ada, of_grace, of_nobody) = (token_for(&ada).await, token_for(&grace).await, token_for(&Browser::default()).await);
+    let (of_ada, of_grace, of_nobody) =
+        (token_for(&ada).await, token_for(&grace).await, token_for(&Browser::default()).await);
     assert_ne!(of_ada, token_for(&ada).await, "I6: never the same twice");
     assert_eq!(use_it(&ada, &of_grace).await, 403);
     assert_eq!(use_it(&ada, &of_nobody).await, 403, "I2: a token from before sign-in");
@@ -307,7 +316,8 @@ async fn tossed_cookies_are_cleared() {
     let ada = sign_in(&world.engine, "ada").await;
     let cookies = crate::surface_client::cookie_header(&ada);
     for path in ["/auth/session", "/auth/sessions", "/auth/verify"] {
-        let twice = ask("GET", path).script().set("cookie", &format!("{cookies}; {SESSION}=x")).send(&world.engine).await;
+        let twice =
+            ask("GET", path).script().set("cookie", &format!("{cookies}; {SESSION}=x")).send(&world.engine).await;
         assert_eq!((twice.status.as_u16(), twice.cookies().len()), (401, 2), "{path}");
         let once = ask("GET", path).script().set("cookie", &cookies).send(&world.engine).await;
         assert_eq!((once.status.as_u16(), once.cookies().len()), (200, 0), "negative control");

@@ -9,8 +9,8 @@ use sessile_store::memory::MemoryStore;
 
 use crate::flaky::{Fault, Flaky};
 use crate::surface_client::{
-    Answer, PASSWORD, add_account, ask, credentials, events, opens, quick_config, session_id, sign_in, site, site_on, site_with,
-    stores,
+    Answer, PASSWORD, add_account, ask, credentials, events, opens, quick_config, session_id, sign_in, site, site_on,
+    site_with, stores,
 };
 use crate::world::{ACCESS, Browser, SESSION, World};
 
@@ -21,7 +21,8 @@ async fn json_is_answered_with_the_session() {
         let world = site_on(quick_config(), store).await;
         let mut browser = Browser::default();
         assert!(!opens(&browser, &world.engine).await, "negative control");
-        let answer = ask("POST", "/auth/sign-in").script().json(&credentials("ada")).by(&mut browser, &world.engine).await;
+        let answer =
+            ask("POST", "/auth/sign-in").script().json(&credentials("ada")).by(&mut browser, &world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
         let body = answer.json();
         let session = &body["session"];
@@ -31,7 +32,11 @@ async fn json_is_answered_with_the_session() {
         assert_eq!(session["created_at"], "2027-01-15T08:00:00Z");
         assert_eq!(session["expires_at"], "2027-01-15T09:00:00Z", "the idle timeout comes first");
         assert_eq!(session["absolute_end"], "2027-01-16T08:00:00Z");
-        assert_eq!(body.as_object().expect("an object").keys().collect::<Vec<_>>(), ["session"], "R-065: no token in the body");
+        assert_eq!(
+            body.as_object().expect("an object").keys().collect::<Vec<_>>(),
+            ["session"],
+            "R-065: no token in the body"
+        );
         for cookie in answer.cookies() {
             let value = cookie.split(['=', ';']).nth(1).expect("a value");
             assert!(!answer.text().contains(value), "{cookie}");
@@ -166,7 +171,11 @@ async fn sign_in_is_protected_against_login_csrf() {
         ("another site's form", request().cross_site().form(&form), 403),
         ("another site's form, old browser", request().set("origin", "https://evil.test").form(&form), 403),
         ("a sandboxed frame", request().set("origin", "null").form(&form), 403),
-        ("a sibling host", request().set("sec-fetch-site", "same-site").set("origin", "https://b.app.test").form(&form), 403),
+        (
+            "a sibling host",
+            request().set("sec-fetch-site", "same-site").set("origin", "https://b.app.test").form(&form),
+            403,
+        ),
         ("the plain twin", request().set("origin", "http://app.test").form(&form), 403),
         ("a form from nowhere", request().form(&form), 403),
         ("JSON as text from nowhere", request().body("text/plain", json.to_string()), 415),
@@ -187,7 +196,8 @@ async fn sign_in_is_protected_against_login_csrf() {
 fn without_nonces(mut page: Answer, name: &str) -> Answer {
     page.headers.remove("content-security-policy");
     let text = page.text().replace(&format!("value=\"{name}\""), "");
-    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("nonce=") && !line.contains("csrf_token")).collect();
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.contains("nonce=") && !line.contains("csrf_token")).collect();
     page.body = lines.join("\n").into();
     page
 }
@@ -213,7 +223,8 @@ async fn failures_are_indistinguishable() {
         let answer = ask("POST", "/auth/sign-in").script().json(&json).send(&world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "sign_in_failed"), "{name}");
         let after = world.engine.vault().ops();
-        let operations: Vec<u64> = before.iter().zip(after.iter()).map(|((_, before), (_, after))| after - before).collect();
+        let operations: Vec<u64> =
+            before.iter().zip(after.iter()).map(|((_, before), (_, after))| after - before).collect();
         let form = ask("POST", "/auth/sign-in").page().form(&[("username", name), ("password", password)]);
         let page = form.send(&world.engine).await;
         assert_eq!(page.status, 401);
@@ -246,11 +257,17 @@ async fn every_failure_costs_a_hash() {
     world.engine.accounts().disable("disabled", world.engine.now().wall).await.expect("disabled");
     let engine = world.engine.clone();
     let occupied =
-        tokio::spawn(async move { engine.hashing().verify(SecretText::new("x".to_owned()), Some(costly_hash())).await });
+        tokio::spawn(
+            async move { engine.hashing().verify(SecretText::new("x".to_owned()), Some(costly_hash())).await },
+        );
     tokio::time::sleep(Duration::from_millis(20)).await;
     for name in ["ada", "nobody-here", "disabled", "\u{202e}"] {
         let answer = ask("POST", "/auth/sign-in").script().json(&credentials(name)).send(&world.engine).await;
-        assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "busy", "2"), "{name}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")),
+            (503, "busy", "2"),
+            "{name}"
+        );
         assert!(answer.cookies().is_empty());
     }
     assert!(!occupied.is_finished(), "the place was taken all the while");
@@ -280,8 +297,10 @@ async fn failures_take_the_same_time() {
     for _ in 0..4 {
         let (mut wrong, mut unknown, mut skipped) = (Duration::MAX, Duration::MAX, Duration::MAX);
         for _ in 0..9 {
-            wrong = wrong.min(once(serde_json::json!({ "username": "ada", "password": "wrong-wrong-wrong" }), 401).await);
-            unknown = unknown.min(once(serde_json::json!({ "username": "nobody", "password": "wrong-wrong-wrong" }), 401).await);
+            wrong =
+                wrong.min(once(serde_json::json!({ "username": "ada", "password": "wrong-wrong-wrong" }), 401).await);
+            unknown = unknown
+                .min(once(serde_json::json!({ "username": "nobody", "password": "wrong-wrong-wrong" }), 401).await);
             skipped = skipped.min(once(serde_json::json!({ "username": "ada" }), 400).await);
         }
         assert!(skipped * 3 < wrong.min(unknown), "without a hash {skipped:?}, with one {wrong:?} and {unknown:?}");
@@ -314,7 +333,10 @@ async fn the_session_before_is_ended() {
     assert_ne!(session_id(&planted), "A".repeat(22));
     // Negative control: a failed sign-in ends nothing.
     let wrong = serde_json::json!({ "username": "ada", "password": "wrong-wrong-wrong" });
-    assert_eq!(ask("POST", "/auth/sign-in").script().json(&wrong).with_jar_of(&after).send(&world.engine).await.status, 401);
+    assert_eq!(
+        ask("POST", "/auth/sign-in").script().json(&wrong).with_jar_of(&after).send(&world.engine).await.status,
+        401
+    );
     assert!(opens(&after, &world.engine).await);
 }
 
@@ -361,7 +383,11 @@ async fn remember_me_is_opt_in() {
         assert_eq!(page.contains("name=\"remember\""), expected);
         let answer = ask("POST", "/auth/sign-in").script().json(&body).send(&world.engine).await;
         assert_eq!(answer.json()["session"]["remember"], expected);
-        assert!(answer.cookies().iter().all(|cookie| cookie.contains("; Max-Age=2592000") == expected), "{:?}", answer.cookies());
+        assert!(
+            answer.cookies().iter().all(|cookie| cookie.contains("; Max-Age=2592000") == expected),
+            "{:?}",
+            answer.cookies()
+        );
         let form = [("username", "ada"), ("password", PASSWORD), ("remember", "true")];
         let answer = ask("POST", "/auth/sign-in").page().form(&form).send(&world.engine).await;
         assert!(answer.cookies().iter().all(|cookie| cookie.contains("; Max-Age=") == expected));
@@ -394,7 +420,10 @@ async fn without_the_store_nothing_is_decided() {
     for password in [PASSWORD, "wrong-wrong-wrong"] {
         let body = serde_json::json!({ "username": "ada", "password": password });
         let answer = ask("POST", "/auth/sign-in").script().json(&body).send(&world.engine).await;
-        assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "unavailable", "2"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")),
+            (503, "unavailable", "2")
+        );
         assert!(answer.cookies().is_empty());
     }
     let page = ask("GET", "/auth/sign-in").page().send(&world.engine).await;
@@ -422,12 +451,16 @@ async fn a_change_during_the_check_wins() {
         // Holds the one bench while the account changes.
         let held = {
             let engine = engine.clone();
-            tokio::spawn(async move { engine.hashing().verify(SecretText::new("x".to_owned()), Some(costly_hash())).await })
+            tokio::spawn(
+                async move { engine.hashing().verify(SecretText::new("x".to_owned()), Some(costly_hash())).await },
+            )
         };
         tokio::time::sleep(Duration::from_millis(10)).await;
         let attempt = {
             let engine = engine.clone();
-            tokio::spawn(async move { ask("POST", "/auth/sign-in").script().json(&credentials("ada")).send(&engine).await })
+            tokio::spawn(
+                async move { ask("POST", "/auth/sign-in").script().json(&credentials("ada")).send(&engine).await },
+            )
         };
         while found(&engine.vault().ops()) == found(&before) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -476,7 +509,8 @@ async fn there_is_no_default_account() {
     for (at, name) in ["admin", "root", "sessile", "user", "test"].into_iter().enumerate() {
         for password in ["", name, "password", "admin", "changeme", "sessile"] {
             let body = serde_json::json!({ "username": name, "password": password });
-            let peer = Peer { address: Some([198, 51, 100, u8::try_from(at).expect("few")].into()), ..crate::world::peer() };
+            let peer =
+                Peer { address: Some([198, 51, 100, u8::try_from(at).expect("few")].into()), ..crate::world::peer() };
             let answer = ask("POST", "/auth/sign-in").script().peer(peer).json(&body).send(&world.engine).await;
             assert!(matches!(answer.status.as_u16(), 401 | 429) && answer.cookies().is_empty(), "{name} {password}");
         }
@@ -505,5 +539,7 @@ async fn events_name_accounts_and_nothing_else() {
 
 /// A hash of no password that takes long to compare with.
 fn costly_hash() -> SecretText {
-    SecretText::new("$argon2id$v=19$m=19456,t=32,p=1$c2FsdHNhbHQ$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaA".to_owned())
+    SecretText::new(
+        "$argon2id$v=19$m=19456,t=32,p=1$c2FsdHNhbHQ$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaA".to_owned(),
+    )
 }

@@ -48,9 +48,12 @@ async fn nothing_survives_sign_out() {
             let mut thief = held.clone();
             thief.jar.retain(|name, _| kept.contains(&name.as_str()));
             assert!(!opens(&thief, &world.engine).await, "{kept:?}");
-            for (method, path) in
-                [("GET", "/auth/session"), ("GET", "/auth/sessions"), ("GET", "/auth/verify"), ("POST", "/auth/refresh")]
-            {
+            for (method, path) in [
+                ("GET", "/auth/session"),
+                ("GET", "/auth/sessions"),
+                ("GET", "/auth/verify"),
+                ("POST", "/auth/refresh"),
+            ] {
                 let replay = ask(method, path).script().with_jar_of(&thief).send(&world.engine).await;
                 assert_eq!(replay.status, 401, "{method} {path} {kept:?}");
                 assert!(replay.cookies().is_empty());
@@ -59,8 +62,12 @@ async fn nothing_survives_sign_out() {
             assert!(!opens(&thief, &node).await, "{kept:?} on another node");
         }
         // The CSRF token died with its session.
-        let replay =
-            ask("POST", "/auth/refresh").old_browser().set("x-csrf-token", &csrf).with_jar_of(&held).send(&world.engine).await;
+        let replay = ask("POST", "/auth/refresh")
+            .old_browser()
+            .set("x-csrf-token", &csrf)
+            .with_jar_of(&held)
+            .send(&world.engine)
+            .await;
         assert_eq!(replay.status, 403);
     }
 }
@@ -77,7 +84,8 @@ async fn scopes_end_what_they_say() {
         let grace = sign_in(&world.engine, "grace").await;
         let answer = sign_out(scope).with_jar_of(&here).send(&world.engine).await;
         assert_eq!(answer.status, 200, "{scope}");
-        let alive = [opens(&here, &world.engine).await, opens(&there, &world.engine).await, opens(&grace, &world.engine).await];
+        let alive =
+            [opens(&here, &world.engine).await, opens(&there, &world.engine).await, opens(&grace, &world.engine).await];
         assert_eq!(alive, survivors, "{scope}");
         assert_eq!(answer.cookies().is_empty(), survivors[0], "{scope}: cookies are expired only with their session");
         assert_eq!(answer.header("clear-site-data").is_empty(), survivors[0], "{scope}");
@@ -206,7 +214,9 @@ async fn signing_out_twice_is_fine() {
 #[tokio::test]
 async fn a_form_is_sent_on() {
     let world = site().await;
-    for (target, location) in [(None, "/auth/signed-out"), (Some("/bye"), "/bye"), (Some("//evil.test"), "/auth/signed-out")] {
+    for (target, location) in
+        [(None, "/auth/signed-out"), (Some("/bye"), "/bye"), (Some("//evil.test"), "/auth/signed-out")]
+    {
         let mut ada = sign_in(&world.engine, "ada").await;
         let fields: Vec<(&str, &str)> = target.map(|target| ("return_to", target)).into_iter().collect();
         let answer = ask("POST", "/auth/sign-out").page().form(&fields).by(&mut ada, &world.engine).await;

@@ -57,7 +57,8 @@ async fn introspection_describes_the_living_alone() {
         // Well inside the signature, so that the spelling stays canonical.
         let (start, rest) = token.split_at(token.len() - 5);
         let damaged = format!("{start}{}{}", if rest.starts_with('A') { 'B' } else { 'A' }, &rest[1..]);
-        for dead in ["", "x", "a.b.c", &damaged, &token[..token.len() - 1], &format!("{token} "), &token.to_uppercase()] {
+        for dead in ["", "x", "a.b.c", &damaged, &token[..token.len() - 1], &format!("{token} "), &token.to_uppercase()]
+        {
             assert_eq!(question("/auth/introspect", dead).send(&world.engine).await.json(), inactive, "{dead}");
         }
         world.pass_time(Duration::from_secs(300));
@@ -103,9 +104,12 @@ async fn revocation_is_acknowledged_or_unavailable() {
     let world = site_on(with_client(), store.clone()).await;
     let ada = sign_in(&world.engine, "ada").await;
     store.set(Fault::Away);
-    for (path, token) in
-        [("/auth/revoke", ACCESS), ("/auth/revoke", SESSION), ("/auth/introspect", ACCESS), ("/auth/introspect", SESSION)]
-    {
+    for (path, token) in [
+        ("/auth/revoke", ACCESS),
+        ("/auth/revoke", SESSION),
+        ("/auth/introspect", ACCESS),
+        ("/auth/introspect", SESSION),
+    ] {
         let answer = question(path, &ada.jar[token]).send(&world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "unavailable"), "{path} {token}");
     }
@@ -148,13 +152,18 @@ async fn callers_authenticate() {
         assert_eq!(answer.json()["error"], "invalid_client");
     }
     assert!(opens(&ada, &world.engine).await);
-    let no_token = ask("POST", "/auth/introspect").form(&[("x", "y")]).set("authorization", BASIC).send(&world.engine).await;
+    let no_token =
+        ask("POST", "/auth/introspect").form(&[("x", "y")]).set("authorization", BASIC).send(&world.engine).await;
     assert_eq!(no_token.code(), "invalid_request");
-    let twice =
-        ask("POST", "/auth/revoke").body("application/x-www-form-urlencoded", "token=a&token=b").set("authorization", BASIC);
+    let twice = ask("POST", "/auth/revoke")
+        .body("application/x-www-form-urlencoded", "token=a&token=b")
+        .set("authorization", BASIC);
     assert_eq!(twice.send(&world.engine).await.code(), "malformed_form");
-    let as_json =
-        ask("POST", "/auth/revoke").json(&json!({ "token": "x" })).set("authorization", BASIC).send(&world.engine).await;
+    let as_json = ask("POST", "/auth/revoke")
+        .json(&json!({ "token": "x" }))
+        .set("authorization", BASIC)
+        .send(&world.engine)
+        .await;
     assert_eq!(as_json.status, 415);
     assert_eq!(
         question("/auth/introspect", &ada.jar[ACCESS]).send(&world.engine).await.json()["active"],
@@ -178,7 +187,10 @@ async fn keys_are_published() {
     let keys = keys["keys"].as_array().expect("keys");
     assert!(!keys.is_empty());
     for key in keys {
-        assert_eq!((key["kty"].as_str(), key["alg"].as_str(), key["use"].as_str()), (Some("EC"), Some("ES256"), Some("sig")));
+        assert_eq!(
+            (key["kty"].as_str(), key["alg"].as_str(), key["use"].as_str()),
+            (Some("EC"), Some("ES256"), Some("sig"))
+        );
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert!(key.get(private).is_none(), "{private}");
         }
@@ -197,7 +209,8 @@ async fn keys_are_published() {
 async fn metadata_names_issuer_and_keys() {
     let world = site().await;
     let asked = || ask("GET", "/.well-known/oauth-authorization-server");
-    let spoofed = asked().set("host", "evil.test").set("x-forwarded-host", "evil.test").set("forwarded", "host=evil.test");
+    let spoofed =
+        asked().set("host", "evil.test").set("x-forwarded-host", "evil.test").set("forwarded", "host=evil.test");
     let answer = spoofed.send(&world.engine).await;
     assert_eq!(answer, asked().send(&world.engine).await);
     let document = answer.json();
@@ -239,12 +252,16 @@ async fn reports_become_events() {
         let answer = report(kind, &body).send(&world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
     }
-    assert_eq!(ask("POST", "/auth/csp-report").body("application/csp-report", "{").send(&world.engine).await.status, 204);
+    assert_eq!(
+        ask("POST", "/auth/csp-report").body("application/csp-report", "{").send(&world.engine).await.status,
+        204
+    );
     assert_eq!(report("text/plain", &legacy("img-src")).send(&world.engine).await.status, 415);
     let large = json!({ "pad": "x".repeat(17 * 1024) });
     assert_eq!(report("application/csp-report", &large).send(&world.engine).await.status, 413);
     let events = events(&world.engine).await;
-    let reasons: Vec<_> = events.iter().filter(|event| event.name == "csp_report").map(|event| event.reason.as_str()).collect();
+    let reasons: Vec<_> =
+        events.iter().filter(|event| event.name == "csp_report").map(|event| event.reason.as_str()).collect();
     assert_eq!(reasons, ["script-src-elem", "img-src", "other_directive"]);
     assert!(!format!("{events:?}").contains("CANARY"));
 }

@@ -30,7 +30,10 @@ async fn it_tells_the_proxy_who_asks() {
         let mut ada = sign_in(&world.engine, "ada").await;
         let answer = verify().with_jar_of(&ada).send(&world.engine).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
-        assert_eq!((answer.header("sessile-subject"), answer.header("sessile-session")), ("ada", session_id(&ada).as_str()));
+        assert_eq!(
+            (answer.header("sessile-subject"), answer.header("sessile-session")),
+            ("ada", session_id(&ada).as_str())
+        );
         assert_eq!(answer.header("authorization"), format!("Bearer {}", ada.jar[ACCESS]));
         assert!(answer.headers["authorization"].is_sensitive());
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -63,7 +66,11 @@ async fn the_original_method_counts() {
         assert_eq!((forged.status.as_u16(), forged.code().as_str()), (403, "csrf_refused"), "{method}");
         assert_eq!((forged.header("authorization"), forged.header("sessile-subject")), ("", ""));
         assert_eq!(asked(verify(), about(method, "/api/notes")).await.status, 403, "{method} without any proof");
-        assert_eq!(asked(verify().script(), about(method, "/api/notes")).await.status, 200, "{method}: negative control");
+        assert_eq!(
+            asked(verify().script(), about(method, "/api/notes")).await.status,
+            200,
+            "{method}: negative control"
+        );
     }
     for method in ["GET", "HEAD", "OPTIONS"] {
         let linked = verify().set("sec-fetch-site", "cross-site").set("sec-fetch-mode", "navigate");

@@ -103,7 +103,8 @@ impl Browser {
         let parts = self.request("POST", "/auth/sign-in");
         let peer = peer();
         let arrival = Arrival::new(&parts, &peer, engine.config());
-        let identity = VerifiedIdentity::vouched(Method::Password, subject.parse().expect("a subject"), engine.now().wall);
+        let identity =
+            VerifiedIdentity::vouched(Method::Password, subject.parse().expect("a subject"), engine.now().wall);
         let signed_in = engine.sign_in(identity, &arrival, Storage::Hybrid).await.expect("signed in");
         for cookie in engine.sign_in_cookies(&signed_in) {
             self.take(cookie.as_str());
@@ -125,7 +126,10 @@ impl Browser {
         match self.admit(engine).await {
             Admission::Admitted(pass) => {
                 let cookies = engine.cookies_for_response(&pass).await;
-                (Outcome::Admitted { renewed: pass.is_renewed() }, cookies.iter().map(|c| c.as_str().to_owned()).collect())
+                (
+                    Outcome::Admitted { renewed: pass.is_renewed() },
+                    cookies.iter().map(|c| c.as_str().to_owned()).collect(),
+                )
             }
             Admission::Anonymous(anonymous) => (Outcome::Anonymous(anonymous.why.code()), Vec::new()),
             Admission::Unavailable(_) => (Outcome::Unavailable, Vec::new()),

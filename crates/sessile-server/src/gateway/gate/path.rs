@@ -154,9 +154,7 @@ fn check_twice_encoded(rest: &[u8]) -> Result<(), PathFault> {
 
 fn check_overlong(previous: Option<u8>, decoded: u8) -> Result<(), PathFault> {
     match (previous, decoded) {
-        (_, 0xc0 | 0xc1) | (Some(0xe0), 0x80..=0x9f) | (Some(0xf0), 0x80..=0x8f) => {
-            Err(PathFault::Overlong)
-        }
+        (_, 0xc0 | 0xc1) | (Some(0xe0), 0x80..=0x9f) | (Some(0xf0), 0x80..=0x8f) => Err(PathFault::Overlong),
         _ => Ok(()),
     }
 }

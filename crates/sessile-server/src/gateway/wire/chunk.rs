@@ -51,10 +51,7 @@ enum Place {
     DataLf,
 }
 
-const NEXT_CHUNK: Place = Place::Size {
-    digits: 0,
-    value: 0,
-};
+const NEXT_CHUNK: Place = Place::Size { digits: 0, value: 0 };
 
 pub(super) enum ChunkStep {
     /// The first `n` bytes may pass; the body goes on.
@@ -68,10 +65,7 @@ pub(super) enum ChunkStep {
 
 impl Chunks {
     pub(super) fn new() -> Self {
-        Self {
-            part: Part::Chunk(NEXT_CHUNK),
-            extension_bytes: 0,
-        }
+        Self { part: Part::Chunk(NEXT_CHUNK), extension_bytes: 0 }
     }
 
     /// Reads on in `input`, whose first byte is the first that has not passed yet.
@@ -85,11 +79,7 @@ impl Chunks {
                 Part::Trailers { lines, fields } => return trailers(lines, fields, input, limits),
             };
             let Some(&byte) = input.get(at) else {
-                return if at > 0 {
-                    ChunkStep::Pass(at)
-                } else {
-                    ChunkStep::More
-                };
+                return if at > 0 { ChunkStep::Pass(at) } else { ChunkStep::More };
             };
             match self.advance(place, byte, input.len() - at, limits) {
                 Ok((part, taken)) => {
@@ -121,10 +111,7 @@ impl Chunks {
                 if i64::try_from(value).is_err() {
                     return Err(WireViolation::ChunkSize);
                 }
-                Place::Size {
-                    digits: digits + 1,
-                    value,
-                }
+                Place::Size { digits: digits + 1, value }
             }
             (Place::Size { digits: 1.., value }, b'\r') => Place::SizeLf { value },
             (Place::Size { digits: 1.., value }, b';') => {
@@ -135,24 +122,13 @@ impl Chunks {
             (Place::Size { .. }, _) => return Err(WireViolation::ChunkSize),
             (Place::Extension { value, .. }, b'\r') => Place::SizeLf { value },
             (Place::Extension { .. }, b'\n') => return Err(WireViolation::BareLf),
-            (Place::Extension { value, len }, b'\t' | 0x20..=0x7e)
-                if len < limits.chunk_extension_bytes =>
-            {
+            (Place::Extension { value, len }, b'\t' | 0x20..=0x7e) if len < limits.chunk_extension_bytes => {
                 self.count_extension(limits)?;
-                Place::Extension {
-                    value,
-                    len: len + 1,
-                }
+                Place::Extension { value, len: len + 1 }
             }
             (Place::Extension { .. }, _) => return Err(WireViolation::ChunkExtension),
             (Place::SizeLf { value: 0 }, b'\n') => {
-                return Ok((
-                    Part::Trailers {
-                        lines: Lines::default(),
-                        fields: 0,
-                    },
-                    1,
-                ));
+                return Ok((Part::Trailers { lines: Lines::default(), fields: 0 }, 1));
             }
             (Place::SizeLf { value: left }, b'\n') => Place::Data { left },
             (Place::SizeLf { .. }, _) => return Err(WireViolation::BareCr),
@@ -195,11 +171,7 @@ fn trailers(lines: &mut Lines, fields: &mut usize, section: &[u8], limits: &Limi
         if *fields > limits.trailer_fields {
             return ChunkStep::Bad(WireViolation::TrailersTooLarge);
         }
-        let forbidden = |name: &[u8]| {
-            NOT_IN_TRAILERS
-                .iter()
-                .any(|bad| name.eq_ignore_ascii_case(bad.as_bytes()))
-        };
+        let forbidden = |name: &[u8]| NOT_IN_TRAILERS.iter().any(|bad| name.eq_ignore_ascii_case(bad.as_bytes()));
         match split_field(&section[line]) {
             Err(violation) => return ChunkStep::Bad(violation),
             Ok((name, _)) if forbidden(name) => return ChunkStep::Bad(WireViolation::TrailerField),

@@ -6,8 +6,7 @@ use super::Limits;
 use super::lines::{Lines, NextLine};
 use super::violation::WireViolation;
 use crate::gateway::gate::{
-    HeadViolation, check_method, is_framing_alias, is_host, is_path_byte, is_query_byte,
-    parse_length,
+    HeadViolation, check_method, is_framing_alias, is_host, is_path_byte, is_query_byte, parse_length,
 };
 
 /// What a good head says about the bytes behind it.
@@ -99,12 +98,7 @@ impl HeadScan {
         }
     }
 
-    fn field(
-        &mut self,
-        section: &[u8],
-        line: Range<usize>,
-        http10: bool,
-    ) -> Result<(), WireViolation> {
+    fn field(&mut self, section: &[u8], line: Range<usize>, http10: bool) -> Result<(), WireViolation> {
         let (name, value) = split_field(&section[line.clone()])?;
         // These four decide where the message ends and whom it is for, so their values are read to the letter: one blank after
         // the colon, none behind, although RFC 9112 section 5 allows any number of both.
@@ -154,11 +148,7 @@ impl HeadScan {
         }
         Ok(Head {
             len: self.lines.consumed(),
-            framing: if self.chunked {
-                Framing::Chunked
-            } else {
-                Framing::Length(self.length.unwrap_or(0))
-            },
+            framing: if self.chunked { Framing::Chunked } else { Framing::Length(self.length.unwrap_or(0)) },
             is_head_method: request.is_head_method,
             wants_upgrade: self.upgrade && !request.http10,
         })
@@ -171,8 +161,7 @@ fn request_line(section: &[u8], line: Range<usize>) -> Result<RequestLine, WireV
         return Err(WireViolation::Http2Preface);
     }
     let mut parts = bytes.split(|&b| b == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(WireViolation::RequestLine);
     };
@@ -212,20 +201,14 @@ fn target_authority(target: &[u8], options: bool) -> Result<Option<Range<usize>>
                 .find(|&len| target.len() > len && is_scheme(&target[..len]))
                 .ok_or(WireViolation::Target)?;
             let rest = &target[scheme..];
-            let end = rest
-                .iter()
-                .position(|&b| b == b'/')
-                .ok_or(WireViolation::Target)?;
+            let end = rest.iter().position(|&b| b == b'/').ok_or(WireViolation::Target)?;
             if !is_host(&rest[..end]) {
                 return Err(WireViolation::Target);
             }
             (Some(scheme..scheme + end), &rest[end..])
         }
     };
-    let path = path_and_query
-        .split(|&b| b == b'?')
-        .next()
-        .unwrap_or_default();
+    let path = path_and_query.split(|&b| b == b'?').next().unwrap_or_default();
     let query = &path_and_query[path.len()..];
     if path.iter().all(|&b| is_path_byte(b)) && query.iter().all(|&b| is_query_byte(b)) {
         Ok(authority)
@@ -243,10 +226,7 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), WireViolation> 
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(WireViolation::ObsFold);
     }
-    let colon = line
-        .iter()
-        .position(|&b| b == b':')
-        .ok_or(WireViolation::FieldName)?;
+    let colon = line.iter().position(|&b| b == b':').ok_or(WireViolation::FieldName)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     match name.last() {
         None => Err(WireViolation::FieldName),
@@ -261,20 +241,7 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
         )
 }
 
@@ -282,23 +249,13 @@ fn transfer_encoding(value: &[u8]) -> Result<(), WireViolation> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let Some(codings) = value
-        .len()
-        .checked_sub(b", chunked".len())
-        .map(|at| value.split_at(at))
-    else {
+    let Some(codings) = value.len().checked_sub(b", chunked".len()).map(|at| value.split_at(at)) else {
         return Err(WireViolation::TransferEncoding);
     };
     let known = |coding: &[u8]| {
-        [
-            b"gzip".as_slice(),
-            b"deflate",
-            b"compress",
-            b"x-gzip",
-            b"x-compress",
-        ]
-        .iter()
-        .any(|known| coding.trim_ascii().eq_ignore_ascii_case(known))
+        [b"gzip".as_slice(), b"deflate", b"compress", b"x-gzip", b"x-compress"]
+            .iter()
+            .any(|known| coding.trim_ascii().eq_ignore_ascii_case(known))
     };
     let (before, last) = codings;
     if last.eq_ignore_ascii_case(b", chunked") && before.split(|&b| b == b',').all(known) {

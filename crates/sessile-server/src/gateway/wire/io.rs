@@ -144,17 +144,13 @@ impl<IO: Read + Write + Unpin> StrictIo<IO> {
             }
             Sifted::Refuse(violation) => {
                 if self.refusal.is_none() {
-                    let response = self
-                        .rules
-                        .response(violation, self.held.starts_with(b"HEAD "));
+                    let response = self.rules.response(violation, self.held.starts_with(b"HEAD "));
                     self.refusal = Some(Written { response, sent: 0 });
                 }
                 // Then the end of the stream, on which the library closes.
                 self.poll_send_refusal(cx)
             }
-            Sifted::Break(violation) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)))
-            }
+            Sifted::Break(violation) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation))),
         }
     }
 
@@ -164,11 +160,8 @@ impl<IO: Read + Write + Unpin> StrictIo<IO> {
 
     /// Sends what is left of a refusal, says that nothing more will come, and reads on for a while without looking.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let linger = self.linger.get_or_insert_with(|| Linger {
-            end: Box::pin(sleep(LINGER)),
-            closed: false,
-            discarded: 0,
-        });
+        let linger =
+            self.linger.get_or_insert_with(|| Linger { end: Box::pin(sleep(LINGER)), closed: false, discarded: 0 });
         if linger.end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -194,12 +187,7 @@ impl<IO: Read + Write + Unpin> StrictIo<IO> {
 }
 
 /// Copies what may pass from `input` to `out`; how many bytes that was, and why it stopped there.
-fn sift(
-    gate: &mut Gate,
-    cleared: &mut usize,
-    input: &[u8],
-    out: &mut ReadBufCursor<'_>,
-) -> (usize, Sifted) {
+fn sift(gate: &mut Gate, cleared: &mut usize, input: &[u8], out: &mut ReadBufCursor<'_>) -> (usize, Sifted) {
     let mut passed = 0;
     loop {
         let rest = &input[passed..];
@@ -224,19 +212,14 @@ fn sift(
 }
 
 impl<IO: Read + Write + Unpin> Read for StrictIo<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut out: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
             if this.held.is_empty() && this.gate.is_tunnel() {
                 return Pin::new(&mut this.io).poll_read(cx, out);
             }
             if !this.held.is_empty() {
-                let (passed, sifted) =
-                    sift(&mut this.gate, &mut this.cleared, &this.held, &mut out);
+                let (passed, sifted) = sift(&mut this.gate, &mut this.cleared, &this.held, &mut out);
                 this.held.advance(passed);
                 if this.held.is_empty() {
                     this.held = BytesMut::new();
@@ -259,8 +242,7 @@ impl<IO: Read + Write + Unpin> Read for StrictIo<IO> {
                 continue;
             }
             // The usual case: what arrived may pass, and goes straight from the stack to the reader.
-            let (passed, sifted) =
-                sift(&mut this.gate, &mut this.cleared, piece.filled(), &mut out);
+            let (passed, sifted) = sift(&mut this.gate, &mut this.cleared, piece.filled(), &mut out);
             this.held.extend_from_slice(&piece.filled()[passed..]);
             match sifted {
                 _ if passed > 0 => return Poll::Ready(Ok(())),
@@ -272,11 +254,7 @@ impl<IO: Read + Write + Unpin> Read for StrictIo<IO> {
 }
 
 impl<IO: Read + Write + Unpin> Write for StrictIo<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
         self.written(&buf[..written]);
         Poll::Ready(Ok(written))
@@ -317,8 +295,6 @@ impl<IO: Read + Write + Unpin> Write for StrictIo<IO> {
 impl<IO> fmt::Debug for StrictIo<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Held bytes are a client's, with its cookies.
-        f.debug_struct("StrictIo")
-            .field("held", &self.held.len())
-            .finish_non_exhaustive()
+        f.debug_struct("StrictIo").field("held", &self.held.len()).finish_non_exhaustive()
     }
 }

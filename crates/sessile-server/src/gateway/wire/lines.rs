@@ -36,11 +36,7 @@ impl Lines {
     pub(super) fn next(&mut self, section: &[u8], limit: usize) -> NextLine {
         let Some(offset) = find_control(&section[self.searched..]) else {
             self.searched = section.len();
-            return if section.len() > limit {
-                NextLine::TooLong
-            } else {
-                NextLine::More
-            };
+            return if section.len() > limit { NextLine::TooLong } else { NextLine::More };
         };
         let at = self.searched + offset;
         if at >= limit {
@@ -70,10 +66,8 @@ impl Lines {
 
 /// Most bytes of a head are none, so they are looked at sixteen at a time, without a branch for each.
 fn find_control(bytes: &[u8]) -> Option<usize> {
-    let clean = bytes
-        .chunks_exact(16)
-        .take_while(|chunk| !chunk.iter().fold(false, |found, &b| found | is_control(b)))
-        .count();
+    let clean =
+        bytes.chunks_exact(16).take_while(|chunk| !chunk.iter().fold(false, |found, &b| found | is_control(b))).count();
     let rest = bytes[clean * 16..].iter().position(|&b| is_control(b))?;
     Some(clean * 16 + rest)
 }

@@ -57,11 +57,7 @@ struct Exchange {
 impl Gate {
     /// A gate before the first byte of a connection.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            state: State::Head(HeadScan::default()),
-            exchange: Exchange::default(),
-        }
+        Self { limits, state: State::Head(HeadScan::default()), exchange: Exchange::default() }
     }
 
     /// Judges `input`: all bytes that have arrived and not passed, from the first.
@@ -77,9 +73,7 @@ impl Gate {
             },
             State::Length(_) | State::Chunked(_) if input.is_empty() => Step::More,
             State::Length(left) => {
-                let taken = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len());
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= taken as u64;
                 if *left == 0 {
                     self.complete();
@@ -110,9 +104,7 @@ impl Gate {
     pub fn answered(&mut self) {
         match self.state {
             State::Complete => self.state = State::Head(HeadScan::default()),
-            State::Length(_) | State::Chunked(_) if !self.exchange.answered => {
-                self.exchange.answered = true
-            }
+            State::Length(_) | State::Chunked(_) if !self.exchange.answered => self.exchange.answered = true,
             // A response to nothing: from here on requests and responses cannot be matched.
             State::Head(_) | State::Length(_) | State::Chunked(_) => self.state = State::Over,
             State::Tunnel | State::Over | State::Refused(_) | State::Broken(_) => {}
@@ -140,18 +132,12 @@ impl Gate {
 
     /// Whether a request's body has begun and not ended, so that the client is probably still sending.
     pub fn is_inside_body(&self) -> bool {
-        matches!(
-            self.state,
-            State::Length(_) | State::Chunked(_) | State::Broken(_)
-        )
+        matches!(self.state, State::Length(_) | State::Chunked(_) | State::Broken(_))
     }
 
     fn admit(&mut self, head: Head) -> Step {
-        self.exchange = Exchange {
-            is_head_method: head.is_head_method,
-            wants_upgrade: head.wants_upgrade,
-            answered: false,
-        };
+        self.exchange =
+            Exchange { is_head_method: head.is_head_method, wants_upgrade: head.wants_upgrade, answered: false };
         self.state = match head.framing {
             Framing::Length(0) => State::Complete,
             Framing::Length(length) => State::Length(length),
@@ -161,10 +147,6 @@ impl Gate {
     }
 
     fn complete(&mut self) {
-        self.state = if self.exchange.answered {
-            State::Head(HeadScan::default())
-        } else {
-            State::Complete
-        };
+        self.state = if self.exchange.answered { State::Head(HeadScan::default()) } else { State::Complete };
     }
 }

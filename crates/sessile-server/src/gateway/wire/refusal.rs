@@ -1,8 +1,7 @@
 //! The responses the gate writes itself.
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, X_CONTENT_TYPE_OPTIONS,
 };
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -24,9 +23,7 @@ impl WireRules {
     pub(super) fn response(&self, violation: WireViolation, to_head_method: bool) -> Vec<u8> {
         let refusal = violation.refusal();
         let (status, title, code) = (refusal.status(), refusal.title(), refusal.code());
-        let body = format!(
-            r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#
-        );
+        let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#);
         let length = body.len();
         let mut head = format!(
             "HTTP/1.1 {status} {title}\r\n\
@@ -44,15 +41,7 @@ impl WireRules {
             head += &format!("allow: {ALLOWED_METHODS}\r\n");
         }
         let mut response = head.into_bytes();
-        let ours = [
-            ALLOW,
-            CACHE_CONTROL,
-            CONNECTION,
-            CONTENT_LENGTH,
-            CONTENT_TYPE,
-            DATE,
-            X_CONTENT_TYPE_OPTIONS,
-        ];
+        let ours = [ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS];
         for (name, value) in self.fields.iter().filter(|(name, _)| !ours.contains(name)) {
             response.extend_from_slice(name.as_str().as_bytes());
             response.extend_from_slice(b": ");

@@ -49,9 +49,7 @@ enum Body {
 
 impl Reply {
     pub(super) fn new() -> Self {
-        Self {
-            state: State::Head(Vec::new()),
-        }
+        Self { state: State::Head(Vec::new()) }
     }
 
     /// Takes note of bytes the socket has accepted, in their order. `is_head_method`: they answer a `HEAD`.
@@ -62,16 +60,8 @@ impl Reply {
             rest = &rest[taken..];
             if progress != Progress::Going {
                 // A byte behind a complete response answers nothing: exchanges do not overlap.
-                self.state = if rest.is_empty() {
-                    State::Head(Vec::new())
-                } else {
-                    State::UntilClose
-                };
-                return if rest.is_empty() {
-                    progress
-                } else {
-                    Progress::Going
-                };
+                self.state = if rest.is_empty() { State::Head(Vec::new()) } else { State::UntilClose };
+                return if rest.is_empty() { progress } else { Progress::Going };
             }
         }
         Progress::Going
@@ -111,14 +101,7 @@ impl Reply {
             State::Length(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left -= taken as u64;
-                (
-                    taken,
-                    if *left == 0 {
-                        Progress::Finished
-                    } else {
-                        Progress::Going
-                    },
-                )
+                (taken, if *left == 0 { Progress::Finished } else { Progress::Going })
             }
             State::Chunked(chunk) => match chunk.advance(rest) {
                 Some((next, taken)) => {
@@ -138,23 +121,14 @@ impl Chunk {
         let byte = rest[0];
         let next = match self {
             Self::Size { value } => match (byte as char).to_digit(16) {
-                Some(digit) => Self::Size {
-                    value: value.saturating_mul(16).saturating_add(u64::from(digit)),
-                },
+                Some(digit) => Self::Size { value: value.saturating_mul(16).saturating_add(u64::from(digit)) },
                 None => Self::SizeLine { value }.line(byte),
             },
             Self::SizeLine { .. } => self.line(byte),
             Self::Data { left } => {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                 let left = left - taken as u64;
-                return Some((
-                    if left == 0 {
-                        Self::DataEnd
-                    } else {
-                        Self::Data { left }
-                    },
-                    taken,
-                ));
+                return Some((if left == 0 { Self::DataEnd } else { Self::Data { left } }, taken));
             }
             Self::DataEnd if byte == b'\n' => Self::Size { value: 0 },
             Self::DataEnd => Self::DataEnd,
@@ -181,34 +155,14 @@ impl Chunk {
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
     let from = from.saturating_sub(END.len() - 1);
-    bytes[from..]
-        .windows(END.len())
-        .position(|window| window == END)
-        .map(|at| from + at + END.len())
+    bytes[from..].windows(END.len()).position(|window| window == END).map(|at| from + at + END.len())
 }
 
 /// How the body behind a response head is framed (RFC 9112 section 6.3).
 fn body(head: &[u8], is_head_method: bool) -> Body {
     let status = match head {
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            b'0' | b'1',
-            b' ',
-            digits @ ..,
-        ] => match digits {
-            [
-                a @ b'1'..=b'9',
-                b @ b'0'..=b'9',
-                c @ b'0'..=b'9',
-                b' ' | b'\r',
-                ..,
-            ] => [*a, *b, *c],
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', digits @ ..] => match digits {
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'\r', ..] => [*a, *b, *c],
             _ => return Body::UntilClose,
         },
         _ => return Body::UntilClose,
@@ -227,16 +181,10 @@ fn body(head: &[u8], is_head_method: bool) -> Body {
         };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return if value.to_ascii_lowercase().ends_with(b"chunked") {
-                Body::Chunked
-            } else {
-                Body::UntilClose
-            };
+            return if value.to_ascii_lowercase().ends_with(b"chunked") { Body::Chunked } else { Body::UntilClose };
         }
         if name.eq_ignore_ascii_case(b"content-length") {
-            let length = std::str::from_utf8(value)
-                .ok()
-                .and_then(|digits| digits.parse().ok());
+            let length = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
             framing = length.map_or(Body::UntilClose, Body::Length);
         }
     }

@@ -112,9 +112,7 @@ impl WireViolation {
                 return Some(*violation);
             }
             // An io::Error hides what it wraps from `source`.
-            if let Some(inner) = error
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
+            if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
                 && let Some(violation) = inner.downcast_ref::<Self>()
             {
                 return Some(*violation);

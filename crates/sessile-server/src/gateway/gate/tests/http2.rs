@@ -29,10 +29,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 /// A field block of literals, without Huffman coding and without the table (RFC 7541 section 6.2.2).
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    fields
-        .iter()
-        .flat_map(|(name, value)| [vec![0], text(name), text(value)].concat())
-        .collect()
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
 
 /// What became of a request.
@@ -74,23 +71,11 @@ async fn send(fields: &[(&str, &str)], data: Option<&[u8]>) -> Fate {
             Ok::<_, Infallible>(Response::new(String::new()))
         }
     });
-    let connection =
-        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
+    let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
     let server = tokio::spawn(connection);
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await
-        .unwrap();
-    let end = if data.is_some() {
-        END_HEADERS
-    } else {
-        END_HEADERS | END_STREAM
-    };
-    let mut frames = [
-        frame(SETTINGS, 0, 0, &[]),
-        frame(HEADERS, end, 1, &block(fields)),
-    ]
-    .concat();
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let end = if data.is_some() { END_HEADERS } else { END_HEADERS | END_STREAM };
+    let mut frames = [frame(SETTINGS, 0, 0, &[]), frame(HEADERS, end, 1, &block(fields))].concat();
     if let Some(data) = data {
         frames.extend(frame(0, END_STREAM, 1, data));
     }
@@ -102,9 +87,7 @@ async fn send(fields: &[(&str, &str)], data: Option<&[u8]>) -> Fate {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), answered)
-        .await
-        .expect("an answer, a reset or the end");
+    tokio::time::timeout(Duration::from_secs(10), answered).await.expect("an answer, a reset or the end");
     server.abort();
     std::mem::replace(&mut *fate.lock().unwrap(), Fate::Never)
 }
@@ -126,35 +109,13 @@ async fn raw_frames() {
         (with(("x-a", "b")), passed("/a")),
         (with(("host", "app.example")), passed("/a")),
         (with(("te", "trailers")), passed("/a")),
-        (
-            vec![METHOD, SCHEME, PATH, ("host", "app.example")],
-            passed("/a"),
-        ),
-        (
-            vec![
-                METHOD,
-                SCHEME,
-                PATH,
-                AUTHORITY,
-                ("cookie", "a=b"),
-                ("cookie", "c=d"),
-            ],
-            passed("/a"),
-        ),
+        (vec![METHOD, SCHEME, PATH, ("host", "app.example")], passed("/a")),
+        (vec![METHOD, SCHEME, PATH, AUTHORITY, ("cookie", "a=b"), ("cookie", "c=d")], passed("/a")),
         // One authority.
-        (
-            with(("host", "other.example")),
-            Fate::Refused("authority_mismatch"),
-        ),
+        (with(("host", "other.example")), Fate::Refused("authority_mismatch")),
         (vec![METHOD, SCHEME, PATH], Fate::Refused("host_missing")),
-        (
-            vec![METHOD, SCHEME, PATH, ("host", "a"), ("host", "b")],
-            Fate::Refused("host_repeated"),
-        ),
-        (
-            vec![METHOD, SCHEME, PATH, (":authority", "user@app.example")],
-            Fate::Refused("host_invalid"),
-        ),
+        (vec![METHOD, SCHEME, PATH, ("host", "a"), ("host", "b")], Fate::Refused("host_repeated")),
+        (vec![METHOD, SCHEME, PATH, (":authority", "user@app.example")], Fate::Refused("host_invalid")),
         // Fields of another protocol, refused by the library before the head gate would.
         (with(("connection", "close")), Fate::Never),
         (with(("transfer-encoding", "chunked")), Fate::Never),
@@ -167,24 +128,15 @@ async fn raw_frames() {
         (with(("x a", "b")), Fate::Never),
         // Pseudo-fields twice, late or missing.
         (with((":path", "/b")), Fate::Never),
-        (
-            vec![METHOD, SCHEME, PATH, ("x-a", "b"), AUTHORITY],
-            Fate::Never,
-        ),
+        (vec![METHOD, SCHEME, PATH, ("x-a", "b"), AUTHORITY], Fate::Never),
         (vec![METHOD, PATH, AUTHORITY], Fate::Never),
         (vec![SCHEME, PATH, AUTHORITY], Fate::Never),
         // What the library lets through.
         (with(("x-a", " b")), Fate::Refused("field_value")),
-        (
-            with(("content_length", "5")),
-            Fate::Refused("framing_alias"),
-        ),
+        (with(("content_length", "5")), Fate::Refused("framing_alias")),
         (method("TRACE"), Fate::Refused("method_refused")),
         (method("get"), Fate::Refused("method")),
-        (
-            vec![(":method", "CONNECT"), AUTHORITY],
-            Fate::Refused("method_refused"),
-        ),
+        (vec![(":method", "CONNECT"), AUTHORITY], Fate::Refused("method_refused")),
         // Oddities of the path.
         (path(""), Fate::Never),
         (path("a"), Fate::Never),
@@ -206,36 +158,16 @@ async fn raw_frames() {
 /// P11: the length announced is the length sent.
 #[tokio::test]
 async fn length_and_data_agree() {
-    let fields = |length| {
-        [
-            (":method", "POST"),
-            SCHEME,
-            PATH,
-            AUTHORITY,
-            ("content-length", length),
-        ]
-    };
-    assert_eq!(
-        send(&fields("5"), Some(b"hello")).await,
-        Fate::Passed("/a".into())
-    );
+    let fields = |length| [(":method", "POST"), SCHEME, PATH, AUTHORITY, ("content-length", length)];
+    assert_eq!(send(&fields("5"), Some(b"hello")).await, Fate::Passed("/a".into()));
     assert_eq!(send(&fields("4"), Some(b"hello")).await, Fate::BodyFailed);
     assert_eq!(send(&fields("6"), Some(b"hello")).await, Fate::BodyFailed);
-    assert_ne!(
-        send(&fields("+5"), Some(b"hello")).await,
-        Fate::Passed("/a".into())
-    );
+    assert_ne!(send(&fields("+5"), Some(b"hello")).await, Fate::Passed("/a".into()));
 }
 
 /// RFC 8441: extended CONNECT, never announced, does not reach a service.
 #[tokio::test]
 async fn extended_connect() {
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        SCHEME,
-        PATH,
-        AUTHORITY,
-    ];
+    let fields = [(":method", "CONNECT"), (":protocol", "websocket"), SCHEME, PATH, AUTHORITY];
     assert!(!matches!(send(&fields, None).await, Fate::Passed(_)));
 }

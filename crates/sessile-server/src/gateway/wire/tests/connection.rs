@@ -31,65 +31,28 @@ fn corpus_over_tcp() {
         let heard = converse(server.address, &case);
         judge(&case, &heard).unwrap();
         let seen = server.seen();
-        let codes: Vec<_> = seen
-            .violations
-            .iter()
-            .map(|violation| violation.code())
-            .collect();
+        let codes: Vec<_> = seen.violations.iter().map(|violation| violation.code()).collect();
         match case.expect {
             Expect::Served(count) => {
-                assert_eq!(
-                    (seen.requests.len(), codes.len()),
-                    (count, 0),
-                    "{}",
-                    case.name
-                );
+                assert_eq!((seen.requests.len(), codes.len()), (count, 0), "{}", case.name);
             }
             Expect::Refused { after, code, .. } => {
-                assert_eq!(
-                    (seen.requests.len(), codes),
-                    (after, vec![code]),
-                    "{}",
-                    case.name
-                );
-                assert!(
-                    heard
-                        .head
-                        .contains("content-security-policy: default-src 'none'"),
-                    "{}",
-                    heard.head
-                );
+                assert_eq!((seen.requests.len(), codes), (after, vec![code]), "{}", case.name);
+                assert!(heard.head.contains("content-security-policy: default-src 'none'"), "{}", heard.head);
                 assert!(!heard.head.contains("keep-alive"), "{}", heard.head);
                 let refusal = seen.violations[0].refusal();
                 let (title, status, code) = (refusal.title(), refusal.status(), refusal.code());
-                let body = format!(
-                    r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#
-                );
+                let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}"#);
                 assert_eq!(heard.bodies.last().unwrap(), body.as_bytes());
             }
             Expect::Broken { after, code } => {
-                assert_eq!(
-                    (seen.requests.len(), codes),
-                    (after, vec![code]),
-                    "{}",
-                    case.name
-                );
+                assert_eq!((seen.requests.len(), codes), (after, vec![code]), "{}", case.name);
                 // This service waits for the body, so it learns the reason.
-                assert_eq!(
-                    heard.bodies.last().unwrap(),
-                    code.as_bytes(),
-                    "{}",
-                    case.name
-                );
+                assert_eq!(heard.bodies.last().unwrap(), code.as_bytes(), "{}", case.name);
             }
             Expect::RefusedHead { code, .. } => {
                 assert_eq!((seen.requests.len(), codes.len()), (0, 0), "{}", case.name);
-                assert_eq!(
-                    heard.bodies.last().unwrap(),
-                    code.as_bytes(),
-                    "{}",
-                    case.name
-                );
+                assert_eq!(heard.bodies.last().unwrap(), code.as_bytes(), "{}", case.name);
             }
         }
     }
@@ -127,16 +90,8 @@ fn the_library_alone_serves_them() {
 #[ignore = "describes one version of the HTTP library"]
 fn the_library_alone_serves_nothing_else() {
     let server = Server::start(Front::Bare);
-    for case in corpus()
-        .iter()
-        .filter(|case| case.bare == Bare::Other && !matches!(case.expect, Expect::Served(_)))
-    {
-        assert_ne!(
-            bare(&server, case, Duration::from_millis(500)).1,
-            Some(200),
-            "{}",
-            case.shown()
-        );
+    for case in corpus().iter().filter(|case| case.bare == Bare::Other && !matches!(case.expect, Expect::Served(_))) {
+        assert_ne!(bare(&server, case, Duration::from_millis(500)).1, Some(200), "{}", case.shown());
     }
 }
 
@@ -146,15 +101,9 @@ fn refusal_waits_for_the_response_in_flight() {
     let server = Server::start(Front::Gate);
     let stream = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\nHost: b\r\n\r\n";
     let heard = talk(server.address, stream, usize::MAX, PATIENCE);
-    assert_eq!(
-        (heard.statuses.as_slice(), heard.closed),
-        ([200, 400].as_slice(), true)
-    );
+    assert_eq!((heard.statuses.as_slice(), heard.closed), ([200, 400].as_slice(), true));
     let body = String::from_utf8(heard.bodies[0].clone()).unwrap();
-    assert!(
-        body.contains("piece 0 ") && body.contains("piece 39 ") && !body.contains("HTTP"),
-        "{body}"
-    );
+    assert!(body.contains("piece 0 ") && body.contains("piece 39 ") && !body.contains("HTTP"), "{body}");
 }
 
 /// A client that said `close` gets nothing behind the response, not even a refusal.
@@ -163,10 +112,7 @@ fn nothing_follows_a_response_that_closes() {
     let server = Server::start(Front::Gate);
     let stream = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     let heard = talk(server.address, stream, usize::MAX, PATIENCE);
-    assert_eq!(
-        (heard.statuses.as_slice(), heard.closed, heard.error),
-        ([200].as_slice(), true, None)
-    );
+    assert_eq!((heard.statuses.as_slice(), heard.closed, heard.error), ([200].as_slice(), true, None));
     assert!(server.seen().violations.is_empty());
 }
 
@@ -178,9 +124,7 @@ fn upgrade_becomes_a_tunnel() {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let early = b"GET /admin HTTP/1.1\nHost: a\n\n\0\xff";
     let head = b"GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    stream
-        .write_all(&[head.as_slice(), early].concat())
-        .unwrap();
+    stream.write_all(&[head.as_slice(), early].concat()).unwrap();
     let mut received = Vec::new();
     let mut piece = [0; 1024];
     while !received.ends_with(early) {
@@ -188,15 +132,9 @@ fn upgrade_becomes_a_tunnel() {
         assert!(n > 0, "{}", received.escape_ascii());
         received.extend_from_slice(&piece[..n]);
     }
-    assert!(
-        received.starts_with(b"HTTP/1.1 101 "),
-        "{}",
-        received.escape_ascii()
-    );
+    assert!(received.starts_with(b"HTTP/1.1 101 "), "{}", received.escape_ascii());
     // More than any buffer, so that both directions are under pressure.
-    let large: Vec<u8> = (0..3_000_000u32)
-        .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
-        .collect();
+    let large: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
     let mut writer = stream.try_clone().unwrap();
     let sent = large.clone();
     let sender = std::thread::spawn(move || {
@@ -208,10 +146,7 @@ fn upgrade_becomes_a_tunnel() {
     sender.join().unwrap();
     assert!(echoed == large, "{} bytes", echoed.len());
     let seen = server.seen();
-    assert_eq!(
-        (seen.requests, seen.violations),
-        (vec!["tunnel".to_owned()], vec![])
-    );
+    assert_eq!((seen.requests, seen.violations), (vec!["tunnel".to_owned()], vec![]));
 }
 
 /// RFC 9110 section 10.1.1: a client that waits for 100 gets it, and its body is read behind it.
@@ -220,17 +155,11 @@ fn expectation_is_met() {
     let server = Server::start(Front::Gate);
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-        .write_all(
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
-        )
-        .unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").unwrap();
     let mut received = [0; 25];
     stream.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"HTTP/1.1 100 Continue\r\n\r\n");
-    stream
-        .write_all(b"helloGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"helloGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
     assert_eq!(rest.matches("HTTP/1.1 200 OK").count(), 2, "{rest}");
@@ -242,10 +171,7 @@ fn expectation_is_met() {
 fn early_answer_survives_the_unread_body() {
     let server = Server::start(Front::Gate);
     let body = vec![b'a'; 150_000];
-    let head = format!(
-        "POST /refuse-early HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head = format!("POST /refuse-early HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     for _ in 0..20 {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -253,11 +179,7 @@ fn early_answer_survives_the_unread_body() {
         stream.write_all(&body).unwrap();
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
-        assert!(
-            received.starts_with(b"HTTP/1.1 401 "),
-            "{}",
-            received.escape_ascii()
-        );
+        assert!(received.starts_with(b"HTTP/1.1 401 "), "{}", received.escape_ascii());
     }
 }
 
@@ -283,26 +205,15 @@ fn refused_client_that_stays_is_let_go() {
 #[test]
 fn refused_head_method_gets_no_body() {
     let server = Server::start(Front::Gate);
-    let heard = talk(
-        server.address,
-        b"HEAD / HTTP/1.1\r\n\r\n",
-        usize::MAX,
-        PATIENCE,
-    );
-    assert_eq!(
-        (heard.statuses.as_slice(), heard.closed, heard.rest.len()),
-        ([400].as_slice(), true, 0)
-    );
+    let heard = talk(server.address, b"HEAD / HTTP/1.1\r\n\r\n", usize::MAX, PATIENCE);
+    assert_eq!((heard.statuses.as_slice(), heard.closed, heard.rest.len()), ([400].as_slice(), true, 0));
     assert!(heard.head.contains("content-length: 7"), "{}", heard.head);
 }
 
 /// The gate stands before a builder that guesses the protocol as well; an HTTP/2 preface does not get past it.
 #[test]
 fn guessing_builder_works_behind_the_gate() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let talk = |bytes: &'static [u8]| {
         runtime.block_on(async move {
             let (mut client, socket) = tokio::io::duplex(1024);
@@ -322,9 +233,7 @@ fn guessing_builder_works_behind_the_gate() {
         })
     };
     assert!(talk(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ends_with("served"));
-    assert!(
-        talk(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").starts_with("HTTP/1.1 505 ")
-    );
+    assert!(talk(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").starts_with("HTTP/1.1 505 "));
 }
 
 /// A socket that gives what it is told to give and keeps what it is given.
@@ -339,11 +248,7 @@ struct Script {
 }
 
 impl Read for Script {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        mut out: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, mut out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         if let Some(piece) = self.pieces.pop_front() {
             out.put_slice(&piece);
         } else if let Some(len) = self.filler {
@@ -356,11 +261,7 @@ impl Read for Script {
 }
 
 impl Write for Script {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.accepts == 0 {
             self.accepts = 7;
             cx.waker().wake_by_ref();
@@ -388,13 +289,7 @@ fn scripted(pieces: &[&[u8]], filler: Option<usize>) -> StrictIo<Script> {
 
 fn observed(pieces: &[&[u8]], filler: Option<usize>, observer: Observer) -> StrictIo<Script> {
     let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
-    let script = Script {
-        pieces,
-        filler,
-        written: Vec::new(),
-        accepts: 7,
-        shut: false,
-    };
+    let script = Script { pieces, filler, written: Vec::new(), accepts: 7, shut: false };
     StrictIo::new(script, Arc::new(WireRules::default()), observer)
 }
 
@@ -407,9 +302,7 @@ fn read_with(io: &mut StrictIo<Script>, size: usize, waker: &Waker) -> Poll<io::
     let mut space = vec![0; size];
     let mut buf = ReadBuf::new(&mut space);
     let mut cx = Context::from_waker(waker);
-    Pin::new(io)
-        .poll_read(&mut cx, buf.unfilled())
-        .map_ok(|()| buf.filled().to_vec())
+    Pin::new(io).poll_read(&mut cx, buf.unfilled()).map_ok(|()| buf.filled().to_vec())
 }
 
 /// Writes all of `bytes`, seven at a time.
@@ -456,41 +349,26 @@ async fn refusal_is_not_cut_off_by_a_reset() {
     let mut io = scripted(&[b"GET / HTTP/1.1\r\n\r\n", late, late, b""], None);
     // The library gives up before the refusal is out; it goes out all the same, and first.
     assert!(read(&mut io, 4096).is_pending());
-    poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await.unwrap();
     let script = io.get_ref();
     assert!(script.shut && script.pieces.is_empty());
-    assert!(
-        script.written.ends_with(b"}"),
-        "{}",
-        script.written.escape_ascii()
-    );
+    assert!(script.written.ends_with(b"}"), "{}", script.written.escape_ascii());
 
     let mut endless = scripted(&[b"GET / HTTP/1.1\r\n\r\n"], Some(4096));
     assert!(read(&mut endless, 4096).is_pending());
-    poll_fn(|cx| Pin::new(&mut endless).poll_shutdown(cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| Pin::new(&mut endless).poll_shutdown(cx)).await.unwrap();
 
     let mut silent = scripted(&[b"GET / HTTP/1.1\r\n\r\n"], None);
     assert!(read(&mut silent, 4096).is_pending());
     let begin = Instant::now();
-    poll_fn(|cx| Pin::new(&mut silent).poll_shutdown(cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| Pin::new(&mut silent).poll_shutdown(cx)).await.unwrap();
     assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&begin.elapsed()));
 
     // Negative control: an orderly end reads nothing more.
     let mut orderly = scripted(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", late], None);
     assert!(read(&mut orderly, 4096).is_ready());
-    poll_fn(|cx| Pin::new(&mut orderly).poll_shutdown(cx))
-        .await
-        .unwrap();
-    assert_eq!(
-        (orderly.get_ref().shut, orderly.get_ref().pieces.len()),
-        (true, 1)
-    );
+    poll_fn(|cx| Pin::new(&mut orderly).poll_shutdown(cx)).await.unwrap();
+    assert_eq!((orderly.get_ref().shut, orderly.get_ref().pieces.len()), (true, 1));
 }
 
 /// H5: 64 MiB pass while no more is held than one piece from the socket, however little the reader takes at a time.
@@ -500,9 +378,7 @@ fn large_bodies_pass_in_constant_memory() {
     let mut io = scripted(&[head], Some(16 * 1024));
     let (mut passed, mut most) = (0, 0);
     while passed < head.len() + 64 * 1024 * 1024 {
-        let Poll::Ready(Ok(bytes)) = read(&mut io, 5000) else {
-            panic!("after {passed}")
-        };
+        let Poll::Ready(Ok(bytes)) = read(&mut io, 5000) else { panic!("after {passed}") };
         assert!(!bytes.is_empty());
         passed += bytes.len();
         most = most.max(io.held());
@@ -527,9 +403,7 @@ fn heads_pass_whole_and_unchanged() {
         io = scripted(&[&head[..20], &head[20..], b""], None);
         let mut passed = Vec::new();
         while passed.len() < head.len() {
-            let Poll::Ready(Ok(bytes)) = read(&mut io, size) else {
-                panic!("{}", passed.escape_ascii())
-            };
+            let Poll::Ready(Ok(bytes)) = read(&mut io, size) else { panic!("{}", passed.escape_ascii()) };
             passed.extend_from_slice(&bytes);
         }
         assert_eq!(passed, head);
@@ -558,8 +432,7 @@ fn refusal_is_written_in_pieces() {
     assert_eq!(told.load(Ordering::Relaxed), 1);
     let written = String::from_utf8(io.get_ref().written.clone()).unwrap();
     assert!(
-        written.starts_with("HTTP/1.1 400 Bad Request\r\n")
-            && written.ends_with("\"code\":\"bad_request\"}"),
+        written.starts_with("HTTP/1.1 400 Bad Request\r\n") && written.ends_with("\"code\":\"bad_request\"}"),
         "{written}"
     );
 }
@@ -578,10 +451,7 @@ fn broken_body_is_an_error() {
         }
     };
     assert_eq!(passed, [head.as_slice(), b"1\r\na"].concat());
-    assert_eq!(
-        WireViolation::in_error(&error),
-        Some(WireViolation::ChunkEnd)
-    );
+    assert_eq!(WireViolation::in_error(&error), Some(WireViolation::ChunkEnd));
     assert!(matches!(read(&mut io, 4096), Poll::Ready(Err(_))));
     assert!(io.get_ref().written.is_empty());
     let other = io::Error::new(io::ErrorKind::InvalidData, "something else");
@@ -590,10 +460,7 @@ fn broken_body_is_an_error() {
 
 /// What a server answers to a stream whose client then sends no more.
 fn serve_stream(front: Front, stream: &[u8]) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let (mut client, socket) = tokio::io::duplex(64 * 1024);
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -614,18 +481,11 @@ fn serve_stream(front: Front, stream: &[u8]) -> String {
 /// Whether the library took a stream as the gate did: a response of the service to every message that passed, unless one of them
 /// closed the connection, and no refusal of the library's own.
 fn is_agreed(run: &Run, received: &str) -> bool {
-    let responses = || {
-        received
-            .split("HTTP/1.")
-            .skip(1)
-            .filter(|response| !response.starts_with("1 100 "))
-    };
+    let responses = || received.split("HTTP/1.").skip(1).filter(|response| !response.starts_with("1 100 "));
     let served = responses().filter(|response| response.contains("served: yes"));
-    let closes = served
-        .clone()
-        .any(|response| response.starts_with('0') || response.contains("connection: close"));
-    let by_library = responses()
-        .any(|response| !response.contains("served: yes") && !response.contains("problem+json"));
+    let closes = served.clone().any(|response| response.starts_with('0') || response.contains("connection: close"));
+    let by_library =
+        responses().any(|response| !response.contains("served: yes") && !response.contains("problem+json"));
     // A body that breaks or stops short is answered, or not, by the service.
     let most = run.messages + usize::from(run.inside_body);
     let served = served.count();
@@ -648,11 +508,7 @@ proptest! {
 #[test]
 fn gate_and_bare_library_do_not_agree() {
     let cases = corpus().into_iter().filter(|case| case.bytes.len() < 2000);
-    let differ = cases.filter(|case| {
-        !is_agreed(
-            &run([case.bytes.as_slice()]),
-            &serve_stream(Front::Bare, &case.bytes),
-        )
-    });
+    let differ =
+        cases.filter(|case| !is_agreed(&run([case.bytes.as_slice()]), &serve_stream(Front::Bare, &case.bytes)));
     assert!(differ.count() > 50);
 }

@@ -29,22 +29,13 @@ pub(super) enum End {
 pub(super) fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Run {
     let mut gate = Gate::new(Limits::default());
     let mut held = Vec::new();
-    let mut run = Run {
-        messages: 0,
-        passed: Vec::new(),
-        inside_body: false,
-        end: End::Open,
-    };
+    let mut run = Run { messages: 0, passed: Vec::new(), inside_body: false, end: End::Open };
     for piece in pieces {
         held.extend_from_slice(piece);
         loop {
             match gate.step(&held) {
                 Step::Pass(count) => {
-                    assert!(
-                        count > 0 && count <= held.len(),
-                        "{count} of {}",
-                        held.len()
-                    );
+                    assert!(count > 0 && count <= held.len(), "{count} of {}", held.len());
                     run.passed.extend(held.drain(..count));
                 }
                 Step::More => break,
@@ -71,31 +62,13 @@ fn fault_of(case: &Case, run: &Run) -> Option<String> {
     let agrees = match (case.expect, run.end) {
         (Expect::Served(count), End::Open) => run.messages == count && run.passed == case.bytes,
         (Expect::RefusedHead { .. }, End::Open) => run.messages == 1,
-        (
-            Expect::Refused {
-                after,
-                status,
-                code,
-            },
-            End::Refused(violation),
-        ) => {
-            run.messages == after
-                && violation.code() == code
-                && violation.refusal().status() == status
+        (Expect::Refused { after, status, code }, End::Refused(violation)) => {
+            run.messages == after && violation.code() == code && violation.refusal().status() == status
         }
-        (Expect::Broken { after, code }, End::Broken(violation)) => {
-            run.messages == after && violation.code() == code
-        }
+        (Expect::Broken { after, code }, End::Broken(violation)) => run.messages == after && violation.code() == code,
         _ => false,
     };
-    (!agrees).then(|| {
-        format!(
-            "{} came to {} messages, {:?}",
-            case.shown(),
-            run.messages,
-            run.end
-        )
-    })
+    (!agrees).then(|| format!("{} came to {} messages, {:?}", case.shown(), run.messages, run.end))
 }
 
 /// R-111, R-113 (P3 to P12): every case of the corpus, whole and byte by byte.
@@ -125,20 +98,12 @@ fn corpus_names_are_unique() {
 fn corpus_check_can_fail() {
     let find = |name: &str| corpus().into_iter().find(|case| case.name == name).unwrap();
     let mut good = find("get");
-    good.expect = Expect::Refused {
-        after: 0,
-        status: 400,
-        code: "host_missing",
-    };
+    good.expect = Expect::Refused { after: 0, status: 400, code: "host_missing" };
     assert!(fault_of(&good, &run([good.bytes.as_slice()])).is_some());
     let mut bad = find("no host");
     bad.expect = Expect::Served(1);
     assert!(fault_of(&bad, &run([bad.bytes.as_slice()])).is_some());
-    bad.expect = Expect::Refused {
-        after: 0,
-        status: 400,
-        code: "host_repeated",
-    };
+    bad.expect = Expect::Refused { after: 0, status: 400, code: "host_repeated" };
     assert!(fault_of(&bad, &run([bad.bytes.as_slice()])).is_some());
 }
 
@@ -149,9 +114,7 @@ fn corpus_covers_every_violation() {
     for violation in WireViolation::ALL {
         let code = violation.code();
         let named = cases.iter().any(|case| match case.expect {
-            Expect::Refused { code: named, .. } | Expect::Broken { code: named, .. } => {
-                named == code
-            }
+            Expect::Refused { code: named, .. } | Expect::Broken { code: named, .. } => named == code,
             Expect::Served(_) | Expect::RefusedHead { .. } => false,
         });
         assert!(named, "{code}");
@@ -165,10 +128,7 @@ fn bytes_behind_an_upgrade_wait_for_the_outcome() {
     let smuggled = b"GET /admin HTTP/1.1\nHost: a\n\n";
     let offered = || {
         let mut gate = Gate::new(Limits::default());
-        assert_eq!(
-            gate.step(&[head.as_slice(), smuggled].concat()),
-            Step::Pass(head.len())
-        );
+        assert_eq!(gate.step(&[head.as_slice(), smuggled].concat()), Step::Pass(head.len()));
         gate
     };
     let mut undecided = offered();
@@ -208,10 +168,7 @@ fn early_answer_does_not_free_the_body() {
     assert!(gate.is_inside_body());
     let hidden = b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(gate.step(hidden), Step::Pass(30));
-    assert_eq!(
-        gate.step(&hidden[30..]),
-        Step::Refuse(WireViolation::EmptyLine)
-    );
+    assert_eq!(gate.step(&hidden[30..]), Step::Refuse(WireViolation::EmptyLine));
 }
 
 /// A second response to one request, or a response to none, leaves no way to match them: nothing passes any more.
@@ -232,12 +189,7 @@ fn responses_that_match_nothing_stop_the_stream() {
 #[test]
 fn dripping_a_head_is_not_quadratic() {
     let field = vec![b'a'; 30 * 1024];
-    let head = [
-        b"GET / HTTP/1.1\r\nHost: a\r\nA: ".as_slice(),
-        &field,
-        b"\r\n\r\n",
-    ]
-    .concat();
+    let head = [b"GET / HTTP/1.1\r\nHost: a\r\nA: ".as_slice(), &field, b"\r\n\r\n"].concat();
     let mut gate = Gate::new(Limits::default());
     let begin = std::time::Instant::now();
     for end in 1..head.len() {
@@ -245,11 +197,7 @@ fn dripping_a_head_is_not_quadratic() {
     }
     assert_eq!(gate.step(&head), Step::Pass(head.len()));
     // Searching 30,000 times 15,000 bytes on average takes this build many seconds.
-    assert!(
-        begin.elapsed() < std::time::Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 /// A body's framing costs no memory: nothing of it is ever held but a trailer section.
@@ -258,15 +206,7 @@ fn bodies_pass_as_they_come() {
     let mut gate = Gate::new(Limits::default());
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(gate.step(head), Step::Pass(head.len()));
-    for piece in [
-        b"1".as_slice(),
-        b"0;a",
-        b"=b\r",
-        b"\n0123456789",
-        b"abcdef\r\n1",
-        b"\r\n!\r",
-        b"\n0\r\n",
-    ] {
+    for piece in [b"1".as_slice(), b"0;a", b"=b\r", b"\n0123456789", b"abcdef\r\n1", b"\r\n!\r", b"\n0\r\n"] {
         assert_eq!(gate.step(piece), Step::Pass(piece.len()));
     }
     assert_eq!(gate.step(b"A: b\r\n"), Step::More);
@@ -280,11 +220,7 @@ fn is_cut_proof(
     cuts: &[prop::sample::Index],
     judge: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> Run,
 ) -> bool {
-    let mut places: Vec<usize> = cuts
-        .iter()
-        .map(|cut| cut.index(stream.len() + 1))
-        .chain([0, stream.len()])
-        .collect();
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).chain([0, stream.len()]).collect();
     places.sort_unstable();
     let mut pieces = places.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
     judge(&mut pieces) == judge(&mut std::iter::once(stream))
@@ -292,11 +228,7 @@ fn is_cut_proof(
 
 /// Random cases of a run are not kept in files.
 pub(super) fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// A client's bytes, legible in the message of a failed test.
@@ -311,21 +243,11 @@ impl std::fmt::Debug for Stream {
 
 /// One or two cases behind each other, with a few bytes changed.
 pub(super) fn mutated_stream() -> impl Strategy<Value = Stream> {
-    let cases: Vec<Vec<u8>> = corpus()
-        .into_iter()
-        .map(|case| case.bytes)
-        .filter(|bytes| bytes.len() < 2000)
-        .collect();
-    let byte = prop_oneof![
-        prop::sample::select(b"\r\n\t :;,/.%?#*@0159aAfFxX\0\x7f\x80\xff".to_vec()),
-        any::<u8>(),
-    ];
+    let cases: Vec<Vec<u8>> = corpus().into_iter().map(|case| case.bytes).filter(|bytes| bytes.len() < 2000).collect();
+    let byte = prop_oneof![prop::sample::select(b"\r\n\t :;,/.%?#*@0159aAfFxX\0\x7f\x80\xff".to_vec()), any::<u8>(),];
     let change = (any::<prop::sample::Index>(), 0..3u8, byte);
-    (
-        prop::collection::vec(prop::sample::select(cases), 1..3),
-        prop::collection::vec(change, 0..4),
-    )
-        .prop_map(|(cases, changes)| {
+    (prop::collection::vec(prop::sample::select(cases), 1..3), prop::collection::vec(change, 0..4)).prop_map(
+        |(cases, changes)| {
             let mut stream = cases.concat();
             for (place, kind, byte) in changes {
                 let place = place.index(stream.len().max(1));
@@ -336,7 +258,8 @@ pub(super) fn mutated_stream() -> impl Strategy<Value = Stream> {
                 }
             }
             Stream(stream)
-        })
+        },
+    )
 }
 
 proptest! {
@@ -364,20 +287,12 @@ proptest! {
 fn cutting_check_can_fail() {
     let forgetful = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let messages = pieces.filter(|piece| run([*piece]).messages > 0).count();
-        Run {
-            messages,
-            passed: Vec::new(),
-            inside_body: false,
-            end: End::Open,
-        }
+        Run { messages, passed: Vec::new(), inside_body: false, end: End::Open }
     };
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let stream = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let found = (0..50).any(|_| {
-        let cuts = prop::collection::vec(any::<prop::sample::Index>(), 1..4)
-            .new_tree(&mut runner)
-            .unwrap()
-            .current();
+        let cuts = prop::collection::vec(any::<prop::sample::Index>(), 1..4).new_tree(&mut runner).unwrap().current();
         !is_cut_proof(stream, &cuts, forgetful)
     });
     assert!(found);

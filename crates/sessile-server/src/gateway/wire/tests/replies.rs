@@ -5,10 +5,7 @@ use crate::gateway::wire::reply::{Progress, Reply};
 fn last(response: &[u8], cut: usize, is_head_method: bool) -> Vec<Progress> {
     let mut reply = Reply::new();
     let (first, second) = response.split_at(cut);
-    let mut progress = vec![
-        reply.written(first, is_head_method),
-        reply.written(second, is_head_method),
-    ];
+    let mut progress = vec![reply.written(first, is_head_method), reply.written(second, is_head_method)];
     progress.retain(|progress| *progress != Progress::Going);
     progress
 }
@@ -25,7 +22,11 @@ fn ends_are_seen_at_every_cut() {
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", true, &[Finished]),
         (b"HTTP/1.1 204 No Content\r\n\r\n", false, &[Finished]),
         (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n", false, &[Finished]),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n", false, &[Finished]),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n",
+            false,
+            &[Finished],
+        ),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\r\nc: d\r\n\r\n", false, &[Finished]),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n!", false, &[Finished]),
         (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: a\r\n\r\n", false, &[Switched]),

@@ -55,10 +55,7 @@ impl Server {
         listener.set_nonblocking(true).unwrap();
         let shared = seen.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
@@ -67,12 +64,7 @@ impl Server {
                 }
             });
         });
-        Self {
-            address,
-            seen,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, seen, stop: Some(stop), thread: Some(thread) }
     }
 
     /// What was seen since the last call.
@@ -111,30 +103,18 @@ pub(super) fn strict<IO>(io: IO, seen: Arc<Mutex<Seen>>) -> StrictIo<IO> {
 /// As a server would have them: with a security header on the gate's own pages, and an attempt to change one the gate writes.
 fn rules() -> WireRules {
     let mut rules = WireRules::default();
-    rules.fields.insert(
-        "content-security-policy",
-        HeaderValue::from_static("default-src 'none'"),
-    );
-    rules
-        .fields
-        .insert("connection", HeaderValue::from_static("keep-alive"));
+    rules.fields.insert("content-security-policy", HeaderValue::from_static("default-src 'none'"));
+    rules.fields.insert("connection", HeaderValue::from_static("keep-alive"));
     rules
 }
 
-pub(super) async fn serve(
-    front: Front,
-    io: impl Read + Write + Unpin + Send + 'static,
-    seen: Arc<Mutex<Seen>>,
-) {
+pub(super) async fn serve(front: Front, io: impl Read + Write + Unpin + Send + 'static, seen: Arc<Mutex<Seen>>) {
     let service = service_fn(move |request| {
         let seen = seen.clone();
         async move { Ok::<_, Infallible>(answer(front, request, seen).await) }
     });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(5))
-        .half_close(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5)).half_close(true);
     let _ = builder.serve_connection(io, service).with_upgrades().await;
 }
 
@@ -143,9 +123,7 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 fn plain(status: u16, text: String) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
-    response
-        .headers_mut()
-        .insert("served", HeaderValue::from_static("yes"));
+    response.headers_mut().insert("served", HeaderValue::from_static("yes"));
     response
 }
 
@@ -165,12 +143,8 @@ async fn answer(front: Front, mut request: Request<Incoming>, seen: Arc<Mutex<Se
             writer.shutdown().await.unwrap();
         });
         let mut response = plain(101, String::new());
-        response
-            .headers_mut()
-            .insert("connection", HeaderValue::from_static("upgrade"));
-        response
-            .headers_mut()
-            .insert("upgrade", HeaderValue::from_static("echo"));
+        response.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert("upgrade", HeaderValue::from_static("echo"));
         return response;
     }
     let (parts, body) = request.into_parts();
@@ -188,19 +162,14 @@ async fn answer(front: Front, mut request: Request<Incoming>, seen: Arc<Mutex<Se
     {
         return plain(violation.refusal().status(), violation.code().into());
     }
-    seen.lock()
-        .unwrap()
-        .requests
-        .push(format!("{} {path} {length}", parts.method));
+    seen.lock().unwrap().requests.push(format!("{} {path} {length}", parts.method));
     if path == "/slow" {
         let pieces = futures_util::stream::unfold(0, |n| async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
             (n < 40).then(|| (Ok(Frame::data(Bytes::from(format!("piece {n} ")))), n + 1))
         });
         let mut response = Response::new(StreamBody::new(pieces).boxed());
-        response
-            .headers_mut()
-            .insert("served", HeaderValue::from_static("yes"));
+        response.headers_mut().insert("served", HeaderValue::from_static("yes"));
         return response;
     }
     plain(200, format!("{} {path} {length}", parts.method))
