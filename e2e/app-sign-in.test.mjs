@@ -22,7 +22,7 @@ describe('a sign-in of the app’s own', () => {
       notesEnv: { NOTES_ACCOUNTS: JSON.stringify({ grace: PASSWORD.grace }) },
       users: ['ada'],
       config: ({ notes }) => ({
-        sign_in: { upstream_routes: ['POST /api/login'] },
+        sign_in: { upstream_routes: ['POST /api/login', 'POST /api/logout'] },
         route: [
           { prefix: '/elsewhere', upstream: `http://127.0.0.1:${port}`, access: 'public' },
           { prefix: '/api/login', upstream: notes, access: 'public' },

@@ -12,8 +12,6 @@ import { startWorld } from './lib/world.mjs';
 
 const WRONG_PASSWORD = 'mistyped-harbour-lantern-63';
 const MASTER_KEY = randomBytes(32);
-/** Not secrets, and sure to be written: finding them shows that the search reads the right places. */
-const MARK = { path: '/marked-path-5d1f', agent: 'MarkedAgent/5d1f' };
 
 describe('secrets', () => {
   let world;
@@ -25,7 +23,7 @@ describe('secrets', () => {
     world = await startWorld({
       env: {
         SESSILE_LOG: 'trace',
-        SESSILE_SESSION_ACCESS: '1s',
+        SESSILE_SESSION_ACCESS: '2s',
         SESSILE_SESSION_GRACE: '1s',
         SESSILE_MASTER_KEY: MASTER_KEY.toString('base64'),
       },
@@ -48,9 +46,9 @@ describe('secrets', () => {
     const note = (client) => {
       for (const [name, value] of client.cookies) collected.set(value, name);
     };
-    const use = async (client, path = MARK.path) => {
+    const use = async (client) => {
       note(client);
-      const response = await client.get(path, { headers: { 'user-agent': MARK.agent } });
+      const response = await client.get('/data');
       note(client);
       if (response.status === 200) collected.set(bearerOf(world.echo.last()), 'upstream token');
       return response.status;
@@ -71,7 +69,7 @@ describe('secrets', () => {
     const csrf = await owner.get('/auth/csrf');
     collected.set(csrf.json.csrf_token, 'CSRF token');
 
-    await sleep(1400);
+    await sleep(2400);
     assert.equal(await use(owner), 200, 'renewal');
     assert.equal(await use(owner), 200);
     for (const [name, value] of owner.cookies) {
@@ -80,7 +78,7 @@ describe('secrets', () => {
     }
     await owner.get('/x', { headers: { authorization: `Bearer ${owner.accessToken}` } });
     await owner.get(`/x?token=${owner.accessToken}`);
-    await sleep(1400);
+    await sleep(2400);
     assert.equal(await use(thief), 401, 'reuse');
     await grace.post('/auth/sign-out', { json: { scope: 'this' } });
     await use(grace);
@@ -117,25 +115,25 @@ describe('secrets', () => {
   test('negative control: the logs are at TRACE and the places are the right ones', () => {
     const marks = new Canaries();
     marks.addText('session id', sessionId);
-    marks.addText('path', MARK.path);
     const found = places.flatMap(([place, bytes]) => marks.search(place, bytes));
     assert.ok(found.includes('session id in audit export'), found.join('\n'));
     assert.ok(found.includes('session id in log'), found.join('\n'));
-    assert.ok(found.includes('path in log'), 'at TRACE the request path is written');
+    assert.match(world.sessile.output, /"level":"debug","message":"answered"/, 'the log is on a level below info');
     assert.ok(places.some(([place, bytes]) => / \(running\)$/.test(place) && bytes.includes('SQLite format 3')), 'the store file was read');
   });
 
   test('negative control: a planted canary is found, in each spelling and in each kind of place', () => {
     const file = join(world.dir, 'planted');
-    const token = [...world.sessile.output].length > 0 ? `AAAAAAAAAAAAAAAAAAAAAA.3.${randomBytes(32).toString('base64url')}` : '';
+    const token = `AAAAAAAAAAAAAAAAAAAAAA.3.${randomBytes(32).toString('base64url')}`;
+    const mac = Buffer.from(token.split('.')[2], 'base64url');
     const planted = new Canaries();
     planted.addToken('session token', token);
     planted.addText('password', PASSWORD.ada);
     for (const bytes of [
       `cookie: ${COOKIE.session}=${token}`,
-      Buffer.from(token.split('.')[2], 'base64url'),
-      `mac=${Buffer.from(token.split('.')[2], 'base64url').toString('hex')}`,
-      `Secret([${[...Buffer.from(token.split('.')[2], 'base64url')].join(', ')}])`,
+      mac,
+      `mac=${mac.toString('hex')}`,
+      `Secret([${[...mac].join(', ')}])`,
     ]) {
       writeFileSync(file, 'noise ');
       appendFileSync(file, bytes);

@@ -10,14 +10,20 @@ import { fetchJwks, joseVerifier, pyjwtVerifier } from './lib/verifiers.mjs';
 import { startWorld } from './lib/world.mjs';
 
 const ROTATIONS = 20;
-/** Publish-ahead is as long as a verifier may keep the key set; the test cannot wait minutes for each rotation. */
-const ENV = { SESSILE_KEYS_PUBLISH_AHEAD: '1s', SESSILE_SESSION_ACCESS: '60s', SESSILE_SESSION_GRACE: '1s' };
+/** A key is published this long before its first use; the test cannot wait minutes for each rotation. */
+const ENV = {
+  SESSILE_KEYS_PUBLISH_AHEAD: '2s',
+  SESSILE_SESSION_STALENESS: '500ms',
+  SESSILE_SESSION_ACCESS: '60s',
+  SESSILE_SESSION_GRACE: '1s',
+};
 
 describe('foreign verifiers', () => {
   let world;
   let owner;
   let jwksUrl;
   let verifiers;
+  let trust;
 
   before(async () => {
     world = await startWorld({ env: ENV });
@@ -25,10 +31,8 @@ describe('foreign verifiers', () => {
     jwksUrl = `${world.origin}/.well-known/jwks.json`;
     const token = await freshToken();
     const { iss, aud } = decodeJwt(token);
-    verifiers = [
-      joseVerifier({ jwksUrl, issuer: iss, audience: aud }),
-      await pyjwtVerifier({ jwksUrl, issuer: iss, audience: aud }),
-    ];
+    trust = { jwksUrl, issuer: iss, audience: aud };
+    verifiers = [joseVerifier(trust), await pyjwtVerifier(trust)];
   });
   after(async () => {
     await Promise.all((verifiers ?? []).map((verifier) => verifier.close()));
@@ -43,11 +47,26 @@ describe('foreign verifiers', () => {
     return bearerOf(world.echo.last());
   }
 
-  async function assertAll(token, ok, what) {
-    for (const verifier of verifiers) {
+  async function assertAll(token, ok, what, all = verifiers) {
+    for (const verifier of all) {
       const verdict = await verifier.verify(token);
       assert.equal(verdict.ok, ok, `${verifier.name} ${what}: ${verdict.why ?? 'accepted'}`);
     }
+  }
+
+  /** Rotates the keys, and meanwhile lets new verifiers fetch the set every few milliseconds: one of them at the worst moment. */
+  async function rotateUnderFetches(token) {
+    const eager = [];
+    let done = false;
+    const rotating = world.sessile.cli(['keys', 'rotate']).finally(() => (done = true));
+    while (!done) {
+      const verifier = joseVerifier(trust);
+      eager.push(verifier);
+      await assertAll(token, true, 'during a rotation', [verifier]);
+      await sleep(3);
+    }
+    await rotating;
+    return eager;
   }
 
   test('R-057 the token is an RFC 9068 access token', async () => {
@@ -64,7 +83,7 @@ describe('foreign verifiers', () => {
 
   test('R-164 the key set has public parts only and says how long it may be kept', async () => {
     const { jwks, maxAgeMs, headers } = await fetchJwks(jwksUrl);
-    assert.ok(jwks.keys.length >= 2, 'the next key is published before it is used');
+    assert.ok(jwks.keys.length >= 1);
     for (const key of jwks.keys) {
       for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']) assert.ok(!(secret in key), secret);
       for (const name of ['kid', 'kty', 'alg', 'use']) assert.ok(key[name], name);
@@ -91,18 +110,18 @@ describe('foreign verifiers', () => {
     const kids = new Set(inFlight.map((token) => decodeProtectedHeader(token).kid));
 
     for (let rotation = 1; rotation <= ROTATIONS; rotation += 1) {
-      await world.sessile.cli(['keys', 'rotate']);
+      const eager = await rotateUnderFetches(inFlight.at(-1));
       await eventually(
         async () => {
           const token = await freshToken();
-          await assertAll(token, true, `rotation ${rotation}, fresh token`);
+          await assertAll(token, true, `rotation ${rotation}, fresh token`, [...verifiers, ...eager]);
           inFlight.push(token);
           const { kid } = decodeProtectedHeader(token);
           const isNew = !kids.has(kid);
           kids.add(kid);
           return isNew;
         },
-        { ms: 2 * maxAgeMs + T_MS, every: 150, what: `a token of a new key after rotation ${rotation}` },
+        { ms: 2 * maxAgeMs + T_MS, every: 5, what: `a token of a new key after rotation ${rotation}` },
       );
       inFlight = inFlight.filter((token) => decodeJwt(token).exp * 1000 > Date.now() + 2000);
       const old = inFlight[0];

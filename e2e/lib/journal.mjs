@@ -102,8 +102,8 @@ export function judge(expected, seen) {
     return `${expected.id}: its end was acknowledged, and it is let through by ${through.join(', ')}`;
   }
   if (expected.fate === 'live') {
-    if (!seen.accepted.both) return `${expected.id}: nothing ended it, and it is refused`;
     const highest = Math.max(...expected.generations.keys());
+    if (!seen.accepted.both) return `${expected.id}: nothing ended it, and it is refused; last known generation ${highest}, accepted ${JSON.stringify(seen.accepted)}`;
     if (seen.generation < highest) return `${expected.id}: rotation ${highest} was acknowledged, and the session is back at ${seen.generation}`;
   }
   if (expected.fate === 'open' && through.length > 0 && !seen.accepted.both) {
