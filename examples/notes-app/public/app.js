@@ -124,7 +124,7 @@ function deviceItem(session) {
 }
 
 function deviceName(client = {}) {
-  const parts = [client.browser ?? client.family, client.platform].filter(Boolean);
+  const parts = [client.browser, client.platform].filter(Boolean);
   return parts.length > 0 ? parts.join(' on ') : 'A browser';
 }
 
