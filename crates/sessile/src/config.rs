@@ -61,8 +61,8 @@ pub struct KeyPolicy {
     pub algorithm: Algorithm,
     /// Life of a signing key.
     pub rotate_every: Duration,
-    /// How long before its first use a key is published; also the JWKS `max-age`, so that whoever caches
-    /// the set has the key before the first token signed with it.
+    /// How long before its first use a key is published. The set may be cached for this long less the staleness
+    /// bound and a second, so that whoever caches it has the key before the first token signed with it.
     pub publish_ahead: Duration,
 }
 

@@ -22,6 +22,8 @@ pub(super) enum KeysCommand {
     /// Revoke a key: everything it signed is refused at once
     Revoke {
         /// The key
+        // One id in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

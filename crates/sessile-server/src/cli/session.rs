@@ -34,6 +34,8 @@ pub(super) enum SessionCommand {
 #[group(required = true, multiple = false)]
 pub(super) struct RevokeArgs {
     /// The session to end
+    // One id in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     id: Option<String>,
     /// End every session of this subject
     #[arg(long)]

@@ -199,7 +199,7 @@ section! {
         algorithm: Algorithm = "ES256";
         /// How long a key signs.
         rotate: Duration = "30d", within "1m" to "3650d";
-        /// How long before its first use a key is published; also the `max-age` of the key set, so that whoever caches it has the key in time.
+        /// How long before its first use a key is published: longer than `session.staleness` and a second. The key set may be cached for the rest of it, so that whoever caches it has the key in time.
         publish_ahead: Duration = "5m", within "1s" to "24h";
         /// File with the master key. Default: `master.key` in the data directory, made once, mode 0600.
         master_key_file: Option<PathBuf> = "";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
+use sessile_core::policy::Limits;
 use sessile_core::session::Session;
 use sessile_core::token::{
     KeyId, KeyRing, KeySchedule, KeyState, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken,
@@ -50,6 +51,12 @@ pub enum KeyChange {
     Added(KeyId),
     /// Another node had already changed the keys.
     AlreadyChanged,
+}
+
+/// How late a node may publish a new key: it learns of it within T, and the key's turn is reckoned from before it was
+/// stored. A set may be cached that much less than keys are published ahead.
+pub(crate) fn published_late(limits: &Limits) -> Duration {
+    limits.staleness + Duration::from_secs(1)
 }
 
 fn schedule(config: &EngineConfig) -> KeySchedule {
@@ -141,7 +148,8 @@ impl Engine {
     /// The set to publish.
     pub fn jwks(&self) -> JwksDocument {
         let ring = self.ring();
-        JwksDocument { body: Bytes::from(ring.jwks(self.now().wall).to_string()), max_age: ring.jwks_max_age() }
+        let max_age = ring.jwks_max_age().saturating_sub(published_late(&self.0.config.limits));
+        JwksDocument { body: Bytes::from(ring.jwks(self.now().wall).to_string()), max_age }
     }
 
     /// Signs an access token for a session. Its life is a little shorter than configured, by chance, so that

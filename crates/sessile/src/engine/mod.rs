@@ -140,6 +140,11 @@ impl Engine {
         if let Some(fault) = faults.iter().find(|fault| fault.weight == Weight::Stop) {
             return Err(StartError::Config(fault.to_string()));
         }
+        if config.keys.publish_ahead <= keys::published_late(&config.limits) {
+            return Err(StartError::Config(
+                "keys.publish_ahead must be longer than session.staleness by more than a second: raise the first or lower the second".into(),
+            ));
+        }
         let crypto = sessile_aws_lc::provider();
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let engine = Self(Arc::new(Inner {
