@@ -310,6 +310,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         }
     }
 
+    /// The next `count` bytes; fewer if the connection ends before.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.held.len() < count && self.more().await > 0 {}
+        self.held.drain(..count.min(self.held.len())).collect()
+    }
+
     /// Everything until the other side closes.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.more().await > 0 {}
