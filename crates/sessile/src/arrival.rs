@@ -7,11 +7,11 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Method};
-use sessile_core::SecretText;
 use sessile_core::client::{Client, Traces};
 use sessile_core::cookie::{self, Presented};
 use sessile_core::csrf::{self, CsrfFacts, Field};
 use sessile_core::event::RequestId;
+use sessile_core::{Moment, SecretText};
 
 use crate::config::EngineConfig;
 
@@ -53,6 +53,7 @@ pub struct Arrival<'a> {
     peer: &'a Peer,
     presented: Presented,
     client: Client,
+    at: Option<Moment>,
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -65,7 +66,25 @@ impl<'a> Arrival<'a> {
     /// Reads cookies and client from the request.
     pub fn new(parts: &'a Parts, peer: &'a Peer, config: &EngineConfig) -> Self {
         let cookies = parts.headers.get_all(COOKIE).into_iter().map(http::HeaderValue::as_bytes);
-        Self { presented: cookie::parse(&config.cookie, cookies), client: observe(&parts.headers, peer), parts, peer }
+        Self {
+            presented: cookie::parse(&config.cookie, cookies),
+            client: observe(&parts.headers, peer),
+            parts,
+            peer,
+            at: None,
+        }
+    }
+
+    /// With the moment the request's head arrived: what it presents is judged as of then, however long its body takes.
+    #[must_use]
+    pub fn arrived(mut self, at: Moment) -> Self {
+        self.at = Some(at);
+        self
+    }
+
+    /// When its head arrived, if that was noted.
+    pub fn at(&self) -> Option<Moment> {
+        self.at
     }
 
     /// The cookies under our names.

@@ -84,7 +84,7 @@ impl Forward {
 impl Engine {
     /// Decides what happens with a request to a route.
     pub async fn guard(&self, parts: &Parts, peer: &Peer, policy: &RoutePolicy) -> Guarded {
-        let arrival = Arrival::new(parts, peer, self.config());
+        let arrival = Arrival::new(parts, peer, self.config()).arrived(self.now());
         let (pass, why) = match policy.access {
             Access::Public => (None, None),
             Access::Optional | Access::Session => match self.admit(&arrival, policy.storage).await {

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
-use sessile_core::revocation::{Applied, Reason, Restart, Seq};
+use sessile_core::revocation::{Applied, FeedItem, Reason, Restart, Seq};
 use sessile_core::session::Life;
 use sessile_core::{Moment, SessionId};
 use tokio::time::{sleep, timeout};
 
-use crate::engine::Engine;
+use sessile_store::{StoreError, WriteOutcome};
+
+use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
 use crate::streams::StreamEnd;
 
@@ -55,7 +57,7 @@ impl Engine {
     }
 
     /// Reads the feed until the view is complete, for a node that must not serve before it knows.
-    pub async fn catch_up(&self) -> Result<(), sessile_store::StoreError> {
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
         while !self.read_feed().await? {}
         Ok(())
     }
@@ -91,7 +93,7 @@ impl Engine {
         }
     }
 
-    async fn read_feed(&self) -> Result<bool, sessile_store::StoreError> {
+    async fn read_feed(&self) -> Result<bool, StoreError> {
         let _turn = self.0.feed.lock().await;
         let asked = self.now();
         let (after, epoch_before) = {
@@ -100,32 +102,31 @@ impl Engine {
         };
         let page = self.0.vault.feed(after, PAGE).await?;
         Metrics::add(&self.metrics().feed_pages);
+        // What a page demands is done before the page counts as read: a failure reads it again.
+        if epoch_before == Some(page.epoch) && page.head < after {
+            self.store_regressed().await?;
+            return Ok(false);
+        }
+        let goes_on = epoch_before == Some(page.epoch) && page.oldest.0 <= after.0.saturating_add(1);
+        if !goes_on || page.entries.iter().any(|entry| entry.item == FeedItem::KeysChanged) {
+            self.reload_keys().await.map_err(unread)?;
+        }
         let applied = self.view_mut().apply(&page, self.config().longest_token(), asked);
         match applied {
-            Applied::Continued { ended, keys_changed, complete } => {
+            Applied::Continued { ended, complete, .. } => {
                 for (id, reason) in ended {
                     self.streams().end(id, StreamEnd::Ended(reason));
-                }
-                if keys_changed {
-                    self.reload_keys_logged().await;
                 }
                 Ok(complete)
             }
             Applied::Restarted(why) => {
                 Metrics::add(&self.metrics().feed_restarts);
                 match why {
-                    Restart::FirstPage => {}
-                    Restart::Gap => self.recheck_streams().await,
+                    // After a gap `watch_streams` looks every session up within its period.
+                    Restart::FirstPage | Restart::Gap => {}
                     Restart::AllEnded(reason) => self.streams().end_all(StreamEnd::Ended(reason)),
-                    Restart::HistoryLost => {
-                        // Another node may have noticed first and begun the new history.
-                        if page.head < after && epoch_before == Some(page.epoch) {
-                            self.store_regressed().await?;
-                        }
-                        self.streams().end_all(StreamEnd::Ended(Reason::StoreRegressed));
-                    }
+                    Restart::HistoryLost => self.streams().end_all(StreamEnd::Ended(Reason::StoreRegressed)),
                 }
-                self.reload_keys_logged().await;
                 Ok(true)
             }
         }
@@ -133,12 +134,6 @@ impl Engine {
 
     fn view_position(&self) -> Seq {
         self.view().position()
-    }
-
-    async fn reload_keys_logged(&self) {
-        if let Err(error) = self.reload_keys().await {
-            tracing::error!(%error, "the signing keys could not be loaded again; the old ones stay in use");
-        }
     }
 
     /// Streams end at their session's end, and when the node cannot tell any more.
@@ -229,6 +224,13 @@ impl Engine {
             self.metrics().events_dropped.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
             tracing::warn!(%error, lost, "events could not be written to the store; they stand in the log");
         }
+    }
+}
+
+fn unread(error: EngineError) -> StoreError {
+    match error {
+        EngineError::Store(error) => error,
+        EngineError::Keys(why) => StoreError::Unavailable { why, outcome: WriteOutcome::NotDone },
     }
 }
 

@@ -354,6 +354,11 @@ pub fn redirect_to_sign_in(engine: &Engine, target: &str) -> Response<Bytes> {
 /// A page that asks for `target`, the path and query of the present request, once more, now from within the site, so
 /// that `SameSite=Strict` cookies come along. That request is `same-origin`, so it is not answered with this page again.
 pub fn bounce(engine: &Engine, target: &str) -> Response<Bytes> {
+    // `//host` and `/\host` lead to another site (D3).
+    let leads_away = matches!(target.as_bytes(), [b'/', b'/' | b'\\', ..]);
+    if leads_away || !target.starts_with('/') {
+        return redirect_to_sign_in(engine, "/");
+    }
     page(engine, StatusCode::OK, &Page::Bounce { target })
 }
 

@@ -35,6 +35,12 @@ struct Entry {
     end: watch::Sender<Option<StreamEnd>>,
 }
 
+impl Entry {
+    fn new() -> Self {
+        Self { streams: 0, end: watch::Sender::new(None) }
+    }
+}
+
 /// Held for as long as a stream is open.
 #[derive(Debug)]
 pub struct StreamGuard {
@@ -47,7 +53,11 @@ impl Streams {
     /// Registers a stream of `session`.
     pub fn open(&self, session: SessionId) -> StreamGuard {
         let mut open = self.0.lock();
-        let entry = open.entry(session).or_insert_with(|| Entry { streams: 0, end: watch::Sender::new(None) });
+        let entry = open.entry(session).or_insert_with(Entry::new);
+        if entry.end.borrow().is_some() {
+            // Those told to close are on their way out; a stream opened since is judged by itself.
+            *entry = Entry::new();
+        }
         entry.streams += 1;
         self.0.count.fetch_add(1, Ordering::Relaxed);
         StreamGuard { registry: self.0.clone(), session, end: entry.end.subscribe() }
@@ -103,7 +113,9 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
         let mut open = self.registry.lock();
-        if let Some(entry) = open.get_mut(&self.session) {
+        if let Some(entry) = open.get_mut(&self.session)
+            && entry.end.subscribe().same_channel(&self.end)
+        {
             entry.streams -= 1;
             if entry.streams == 0 {
                 open.remove(&self.session);

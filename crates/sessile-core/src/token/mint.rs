@@ -31,10 +31,10 @@ pub struct NewAccessToken<'a> {
 impl KeyRing {
     /// Mints an access token with the key active now.
     ///
-    /// `iat` and `exp` are whole seconds. `exp` is rounded up, so that a token lives as long as it was meant to, but
-    /// never past its session (I10) or the schedule's longest token; if less than a second of the session is left,
-    /// there is none. What was minted is read back as any verifier reads it, so no claim that a verifier would refuse
-    /// gets signed.
+    /// `iat` and `exp` are whole seconds. `exp` is rounded down, so that no token outlives its lifetime or its session
+    /// (I10); only where that would leave less than half of a lifetime of a second or two is it rounded up, so that no
+    /// token is dead on arrival. If less than a second of the session is left, there is none. What was minted is read
+    /// back as any verifier reads it, so no claim that a verifier would refuse gets signed.
     pub fn mint(
         &self,
         entropy: &dyn Entropy,
@@ -44,9 +44,10 @@ impl KeyRing {
         let (key_id, key) = self.signer(now).ok_or(MintFailure::NoActiveKey)?;
         let session_end = new.not_after.min(new.session.absolute_end).as_secs();
         let issued_at = now.as_secs();
-        let longest = issued_at.saturating_add(whole_seconds(self.longest_token()));
-        let wanted = whole_seconds(Duration::from_millis(now.plus(new.lifetime).as_millis()));
-        let expires_at = wanted.max(issued_at.saturating_add(1)).min(longest).min(session_end);
+        let lifetime = new.lifetime.min(self.longest_token());
+        let rounded_down = now.plus(lifetime).as_secs();
+        let enough = Timestamp::from_secs(rounded_down).since(now) >= lifetime / 2 && rounded_down > issued_at;
+        let expires_at = (rounded_down + u64::from(!enough)).min(session_end);
         if expires_at <= issued_at {
             return Err(MintFailure::SessionOver);
         }
@@ -73,10 +74,6 @@ impl KeyRing {
         let (claims, _) = AccessClaims::from_json(payload.as_bytes()).map_err(MintFailure::Unreadable)?;
         Ok(VerifiedToken::of(compact, claims, key_id.clone()))
     }
-}
-
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 /// Why no token was minted.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_core::cookie::{self, SetCookie};
+use sessile_core::cookie::{self, CookieProblem, SetCookie};
 use sessile_core::event::{Event, EventName};
 use sessile_core::revocation::{Lineage, Reason, Scope, Standing};
 use sessile_core::rotation::{Presentation, SessionToken, Stored, present};
@@ -138,9 +138,14 @@ impl Engine {
     async fn judge(&self, arrival: &Arrival<'_>, storage: Storage, renew: bool) -> Admission {
         let shape = storage.shape();
         let presented = arrival.presented();
-        if presented.problem.is_some() {
-            self.note(EventName::CookieTossing, WhyAnonymous::CookieTossing.code(), arrival, None);
-            return anonymous(WhyAnonymous::CookieTossing);
+        match presented.problem {
+            None => {}
+            Some(CookieProblem::Duplicate) => {
+                self.note(EventName::CookieTossing, WhyAnonymous::CookieTossing.code(), arrival, None);
+                return anonymous(WhyAnonymous::CookieTossing);
+            }
+            // That token is absent; the other one counts.
+            Some(CookieProblem::Malformed) => self.note(EventName::TokenForged, "cookie_malformed", arrival, None),
         }
         let access = match shape.access_token {
             AccessTokenPlace::Cookie => {
@@ -192,7 +197,9 @@ impl Engine {
         }
         match session_token {
             Some(token) if may_renew => self.renew(token, storage, arrival).await,
-            Some(token) if shape.access_token == AccessTokenPlace::Cookie => self.recognise(token, arrival).await,
+            Some(token) if shape.access_token == AccessTokenPlace::Cookie => {
+                self.recognise(token, storage, arrival).await
+            }
             _ => anonymous(why),
         }
     }
@@ -234,7 +241,10 @@ impl Engine {
             // Receipt unconfirmed, or the record not yet seen: one conditional write tells both.
             Decision::Admit(_) | Decision::AdmitAndRenew(_) | Decision::AskStore => {}
         }
-        let standing = match self.0.vault.confirm(claims.session, claims.generation, now.wall).await {
+        let confirmed = self.0.vault.confirm(claims.session, claims.generation, now.wall).await;
+        // The store may have taken its time: everything else is judged as of now.
+        let now = self.now();
+        let standing = match confirmed {
             Ok(Some(session)) => match session.life(self.limits(), now.wall) {
                 Life::LiveUntil(_) => {
                     warm.set_confirmed();
@@ -246,12 +256,14 @@ impl Engine {
             },
             Ok(None) => Standing::Ended,
             Err(error) => {
-                let covered = standing == Standing::Live
-                    || self.view().covers(claims.issued_at, SKEW, self.limits().staleness, now.mono);
-                if !covered {
-                    return ByToken::Unavailable(error);
+                let view = self.view();
+                let staleness = self.limits().staleness;
+                match view.standing(claims.session, warm.seen(), staleness, now.mono) {
+                    Standing::Ended => Standing::Ended,
+                    Standing::Live => Standing::Live,
+                    Standing::Unknown if view.covers(claims.issued_at, SKEW, staleness, now.mono) => Standing::Live,
+                    Standing::Unknown => return ByToken::Unavailable(error),
                 }
-                Standing::Live
             }
         };
         match evaluate(warm.token.clone(), standing, self.limits().renew_ahead(), now.wall) {
@@ -282,7 +294,7 @@ impl Engine {
         // What the token means is judged as of its arrival, however often the race for the write is lost, but not
         // at all once it has waited for long: two rotations may have passed meanwhile, and an honest request would
         // look like a thief's (the model checker found this). Half of G leaves the other half for a slow write.
-        let arrival_moment = self.now();
+        let arrival_moment = arrival.at().unwrap_or_else(|| self.now());
         let arrived = arrival_moment.wall;
         let lineage = {
             let view = self.view();
@@ -326,6 +338,14 @@ impl Engine {
                     let Some(session) = self.0.vault.confirm(token.id(), token.generation(), arrived).await? else {
                         return Ok(anonymous(WhyAnonymous::Ended));
                     };
+                    if session.rotation.generation != token.generation() {
+                        // Rotated since it was read: judge again, by what it is now.
+                        let Some(current) = self.0.vault.load(token.id()).await? else {
+                            return Ok(anonymous(WhyAnonymous::Ended));
+                        };
+                        kept = current;
+                        continue;
+                    }
                     Metrics::add(&self.metrics().resends);
                     let token = self.0.vault.resend(&kept);
                     return self.admit_renewed(session, token, false, lineage);
@@ -389,13 +409,16 @@ impl Engine {
     /// session, so that a revocation in between is not missed.
     pub(crate) fn remember(&self, token: Arc<VerifiedToken>, lineage: Lineage) -> Arc<Warm> {
         let digest = self.0.crypto.sha256(token.compact().expose().as_bytes());
-        let warm = self.0.warm.insert(digest, token, self.0.ring.load().version, self.now());
+        let (ring, now) = (self.0.ring.load(), self.now());
+        // A key revoked since it signed this leaves the token cold: no ring has the number zero.
+        let version = if ring.ring.still_verifies(token.key_id(), now.wall) { ring.version } else { 0 };
+        let warm = self.0.warm.insert(digest, token, version, now);
         warm.saw_record(lineage);
         warm
     }
 
     // Whose session a session token proves, without renewing it.
-    async fn recognise(&self, token: &SessionToken, arrival: &Arrival<'_>) -> Admission {
+    async fn recognise(&self, token: &SessionToken, storage: Storage, arrival: &Arrival<'_>) -> Admission {
         let lineage = self.view().lineage();
         let now = self.now();
         let kept = match self.0.vault.load(token.id()).await {
@@ -406,6 +429,9 @@ impl Engine {
         if !self.0.vault.is_genuine(&kept, token) {
             self.note(EventName::TokenForged, "session_token", arrival, None);
             return anonymous(WhyAnonymous::Forged);
+        }
+        if kept.session().storage != storage {
+            return anonymous(WhyAnonymous::WrongPlace);
         }
         match kept.session().life(self.limits(), now.wall) {
             Life::LiveUntil(_) => {}
@@ -446,7 +472,9 @@ impl Engine {
             return Vec::new();
         }
         // At most one rotation happens per G, so a young generation is still the newest anywhere.
-        if self.now().wall >= renewed.session.rotation.alone_until(self.limits()) {
+        let now = self.now();
+        let alone = now.wall < renewed.session.rotation.alone_until(self.limits());
+        if !alone || !self.view().is_fresh(self.limits().staleness, now.mono) {
             let newest = match self.0.vault.load(id).await {
                 Ok(kept) => kept.map(|kept| kept.session().rotation.generation),
                 Err(_) => None,

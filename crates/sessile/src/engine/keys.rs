@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sessile_core::Timestamp;
 use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
@@ -22,12 +23,16 @@ pub(crate) struct Ring {
     pub(crate) version: u64,
     /// The newest key of the records it was made from: what a further key is added after.
     newest: Option<KeyId>,
+    made_of: Vec<RecordMark>,
 }
+
+/// What tells one state of a key's record from another.
+type RecordMark = (KeyId, Timestamp, Option<Timestamp>);
 
 impl Ring {
     pub(crate) fn empty(crypto: &dyn Crypto, config: &EngineConfig) -> Result<Self, StartError> {
         let ring = KeyRing::load(crypto, Vec::new(), schedule(config)).map_err(|e| StartError::Keys(e.to_string()))?;
-        Ok(Self { ring: Arc::new(ring), version: 0, newest: None })
+        Ok(Self { ring: Arc::new(ring), version: 0, newest: None, made_of: Vec::new() })
     }
 
     pub(crate) fn can_sign(&self) -> bool {
@@ -74,10 +79,16 @@ impl Engine {
         let _turn = self.0.key_turn.lock().await;
         let records = self.0.vault.keys().await?;
         let newest = records.last().map(|record| record.id.clone());
+        let made_of: Vec<RecordMark> = records.iter().map(|r| (r.id.clone(), r.active_from, r.revoked_at)).collect();
+        let current = self.0.ring.load_full();
+        if current.can_sign() && current.made_of == made_of {
+            // A new ring would make every verified token cold.
+            return Ok(());
+        }
         let ring = KeyRing::load(&*self.0.crypto, records, schedule(&self.0.config))
             .map_err(|e| EngineError::Keys(e.to_string()))?;
-        let version = self.0.ring.load().version + 1;
-        self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version, newest }));
+        let version = current.version + 1;
+        self.0.ring.store(Arc::new(Ring { ring: Arc::new(ring), version, newest, made_of }));
         Ok(())
     }
 

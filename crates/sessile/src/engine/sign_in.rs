@@ -95,7 +95,7 @@ impl Engine {
         self.remember(access.clone(), lineage);
         self.note_session(EventName::LoginSuccess, method.name(), &session, arrival);
         self.note_session(EventName::SessionCreated, method.name(), &session, arrival);
-        if let Some(old) = self.presented_session(arrival).await
+        if let Ok(Some(old)) = self.presented_session(arrival).await
             && old != session.id
         {
             // The new session stands; an old one that cannot be ended now ends by its own timeout.
@@ -137,14 +137,23 @@ impl Engine {
         self.revoke(&scope, reason, &Actor::User(subject)).await
     }
 
+    /// Ends the session whose genuine token the request carries, whatever storage it is of: for a sign-out that no
+    /// admission covers, since nothing captured may work afterwards.
+    pub async fn end_presented(&self, arrival: &Arrival<'_>) -> Result<Vec<SessionId>, EngineError> {
+        match self.presented_session(arrival).await? {
+            Some(id) => self.revoke(&Scope::Session(id), Reason::SignOut, &Actor::Rules).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     // The session whose genuine session token, or whose valid access token, the request carries.
-    async fn presented_session(&self, arrival: &Arrival<'_>) -> Option<SessionId> {
+    async fn presented_session(&self, arrival: &Arrival<'_>) -> Result<Option<SessionId>, StoreError> {
         let presented = arrival.presented();
         if let Some(token) = &presented.session_token {
-            let kept = self.0.vault.load(token.id()).await.ok().flatten()?;
-            return self.0.vault.is_genuine(&kept, token).then_some(kept.session().id);
+            let kept = self.0.vault.load(token.id()).await?;
+            return Ok(kept.filter(|kept| self.0.vault.is_genuine(kept, token)).map(|kept| kept.session().id));
         }
-        let access = presented.access_token.as_ref()?;
-        self.verify_token(access.expose()).ok().map(|token| token.claims().session)
+        let verified = presented.access_token.as_ref().and_then(|access| self.verify_token(access.expose()).ok());
+        Ok(verified.map(|token| token.claims().session))
     }
 }

@@ -104,7 +104,7 @@ pub async fn handle<B>(engine: &Engine, parts: &Parts, peer: &Peer, body: B) -> 
 where
     B: Body,
 {
-    let arrival = Arrival::new(parts, peer, engine.config());
+    let arrival = Arrival::new(parts, peer, engine.config()).arrived(engine.now());
     let Some(endpoint) = Endpoint::at(engine.config(), parts.uri.path()) else {
         return engine.problem(&arrival, &Problem::NotFound);
     };

@@ -47,6 +47,11 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
             Ok(ended) => ended,
             Err(error) => return failed(engine, arrival, error),
         };
+    } else if fields.which != Which::Others {
+        ended = match engine.end_presented(arrival).await {
+            Ok(ended) => ended,
+            Err(error) => return failed(engine, arrival, error),
+        };
     }
     // Nobody signed in is what was asked for, unless it was to stay and end the others.
     if pass.is_none() && fields.which == Which::Others {

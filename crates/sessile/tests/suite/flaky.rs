@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Away,
     /// The feed does not answer; everything else does (N2).
     FeedAway,
+    /// Signing keys cannot be read; everything else answers.
+    KeysAway,
     /// Writes happen and their answers are lost (P6, S3).
     AnswersLost,
 }
@@ -80,12 +82,32 @@ behind_the_switch!(Sessions {
     fn sweep(now: Timestamp, limit: u32) -> u32;
     fn count() -> u64;
 });
-behind_the_switch!(Keys {
-    fn load_keys() -> Vec<SealedKey>;
+macro_rules! keys_behind_the_switch {
+    ($(fn $verb:ident($($arg:ident: $ty:ty),*) -> $out:ty;)+) => {
+        #[async_trait]
+        impl Keys for Flaky {
+            async fn load_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+                self.before()?;
+                if self.is(Fault::KeysAway) {
+                    return Err(unavailable(WriteOutcome::NotDone));
+                }
+                self.inner.load_keys().await
+            }
+
+            $(async fn $verb(&self, $($arg: $ty),*) -> Result<$out, StoreError> {
+                self.before()?;
+                let done = self.inner.$verb($($arg),*).await?;
+                self.after(done)
+            })+
+        }
+    };
+}
+
+keys_behind_the_switch! {
     fn add_key(key: SealedKey, expected_newest: Option<&KeyId>) -> KeyAddition;
     fn revoke_key(id: &KeyId, now: Timestamp) -> KeyRevocation;
     fn forget_keys(ids: &[KeyId], now: Timestamp) -> u32;
-});
+}
 behind_the_switch!(Accounts {
     fn create_account(account: SealedAccount) -> AccountCreation;
     fn find_account(name: &AccountName) -> Option<SealedAccount>;

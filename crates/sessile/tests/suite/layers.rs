@@ -158,6 +158,10 @@ async fn links_from_elsewhere_bounce_once() {
     assert_eq!(page.status(), StatusCode::SEE_OTHER);
     let target = page.headers()["location"].to_str().expect("ASCII").to_owned();
     assert!(target.starts_with("/auth/sign-in?return_to="), "{target}");
+    for away in ["//evil.test/me", "/\\evil.test/me"] {
+        let response = sessile::respond::bounce(&world.engine, away);
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "no page leads to {away}");
+    }
     let script =
         send(&app, &nobody, "GET", "/me", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")]).await;
     assert_eq!(script.status(), StatusCode::UNAUTHORIZED, "a script's request never gets a redirect");

@@ -182,6 +182,22 @@ async fn honest(browser: &mut Browser, engine: &Engine, store: &Flaky) {
     assert!(browser.jar.contains_key(ACCESS));
 }
 
+/// X4, I19: a change of keys that could not be loaded is not forgotten: the feed counts as unread until it was.
+#[tokio::test]
+async fn revoked_keys_are_not_forgotten() {
+    let (world, store) = world().await;
+    let other = world.second_node().await;
+    let mut browser = world.sign_in("ada").await;
+    assert_eq!(browser.get(&other).await, WARM);
+    let signing = world.engine.key_status().into_iter().next().expect("a key").id;
+    assert!(world.engine.revoke_key(&signing).await.expect("revoked"));
+    store.set(Fault::KeysAway);
+    assert!(other.catch_up().await.is_err(), "the page is not taken as read");
+    store.set(Fault::None);
+    other.catch_up().await.expect("feed");
+    assert_eq!(browser.get(&other).await, RENEWED, "the old token is refused, the session renews under the new key");
+}
+
 /// S7, S10: a store that went back in time ends every session, on this node and the other, and says so.
 #[tokio::test]
 async fn all_sessions_end_when_history_is_lost() {

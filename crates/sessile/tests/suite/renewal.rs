@@ -35,6 +35,39 @@ async fn a_warm_request_touches_no_store() {
     assert_eq!(world.store_ops() - before, 1);
 }
 
+/// Looking after keys that have not changed leaves every verified token warm; a changed set makes them cold.
+#[tokio::test]
+async fn unchanged_keys_keep_tokens_warm() {
+    let world = World::new().await;
+    let mut browser = world.sign_in("ada").await;
+    assert_eq!(browser.get(&world.engine).await, WARM);
+    world.engine.ensure_keys().await.expect("keys");
+    let before = world.store_ops();
+    assert_eq!(browser.get(&world.engine).await, WARM);
+    assert_eq!(world.store_ops() - before, 0);
+
+    // Negative control: a set that did change.
+    world.engine.rotate_keys().await.expect("keys");
+    let before = world.store_ops();
+    assert_eq!(browser.get(&world.engine).await, WARM);
+    assert_eq!(world.store_ops() - before, 1);
+}
+
+/// A damaged access cookie is an absent one: the session token renews, nothing is cleared.
+#[tokio::test]
+async fn a_damaged_access_cookie_is_an_absent_one() {
+    let world = World::new().await;
+    let mut browser = world.sign_in("ada").await;
+    browser.jar.insert(ACCESS.into(), "not a token".into());
+    assert_eq!(browser.get(&world.engine).await, RENEWED);
+    browser.jar.insert(SESSION.into(), "not a token".into());
+    browser.forget_access_token();
+    assert!(
+        matches!(browser.get(&world.engine).await, Outcome::Anonymous(_)),
+        "negative control: without either, nobody"
+    );
+}
+
 /// R-060, product section 3: a request with an expired access token is renewed before it is forwarded.
 #[tokio::test]
 async fn renewal_is_transparent() {
