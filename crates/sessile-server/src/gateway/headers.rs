@@ -85,7 +85,7 @@ const HOP_BY_HOP: [&str; 11] = [
 ];
 
 /// Names, in folded spelling, that applications and frameworks take a statement of the proxy from.
-const SPOKEN_FOR: [&str; 33] = [
+const SPOKEN_FOR: [&str; 37] = [
     "authorization",
     "forwarded",
     "forwarded-for",
@@ -119,15 +119,20 @@ const SPOKEN_FOR: [&str; 33] = [
     "x-consumer-id",
     "x-jwt-assertion",
     "x-token-subject",
-    "x-username",
+    "x-id-token",
+    "x-access-token",
+    "x-email",
+    "x-groups",
+    "x-roles",
 ];
 
 /// The same, for whole families of names.
-const SPOKEN_FOR_FAMILIES: [&str; 30] = [
+const SPOKEN_FOR_FAMILIES: [&str; 31] = [
     "sessile-",
     "x-sessile-",
     "x-forwarded-",
-    "x-user-",
+    // Without the hyphen: there are `X-UserId`, `X-Username`, `X-UserInfo` and `X-Users`.
+    "x-user",
     "x-auth-",
     "x-authenticated-",
     "x-authentik-",
@@ -150,6 +155,7 @@ const SPOKEN_FOR_FAMILIES: [&str; 30] = [
     "x-ms-client-principal",
     "x-pomerium-",
     "x-consumer-",
+    "x-credential-",
     "x-envoy-",
     "x-accel-",
     "cf-access-",
@@ -172,9 +178,7 @@ pub fn is_spoken_for(name: &HeaderName) -> bool {
     if folded == "x-user-agent" {
         return false;
     }
-    folded == "x-user"
-        || SPOKEN_FOR.contains(&folded)
-        || SPOKEN_FOR_FAMILIES.iter().any(|family| folded.starts_with(family))
+    SPOKEN_FOR.contains(&folded) || SPOKEN_FOR_FAMILIES.iter().any(|family| folded.starts_with(family))
 }
 
 /// Whether a name belongs to Sessile, whoever uses it.

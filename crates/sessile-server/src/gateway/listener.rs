@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{Activity, TimedIo};
+use super::connection::TimedIo;
 use super::drain::{Drain, Watch};
 use super::gate::{MAX_FIELDS, MAX_HEAD_BYTES};
 use super::metrics::Counted;
@@ -187,9 +187,9 @@ impl Drop for Place {
     }
 }
 
-/// What a connection gives back when it ends.
+/// What a connection gives back when it ends. Whatever outlives the HTTP on it holds it too.
 #[derive(Debug)]
-struct Ticket {
+pub struct Ticket {
     _permit: OwnedSemaphorePermit,
     _place: Option<Place>,
     _counted: Counted,
@@ -230,7 +230,7 @@ async fn work(
         }
     };
     tokio::select! {
-        () = rest => {}
+        () = async { rest.await; worker.seen_through().await } => {}
         () = stop.closing() => {}
     }
 }
@@ -297,15 +297,17 @@ async fn connection(worker: Arc<Worker>, accepted: Socketed, tls: Option<TlsAcce
     let _ = socket.set_nodelay(true);
     let limits = &worker.gateway().settings.limits;
     let first_head = Instant::now() + limits.head;
+    let streams = limits.h2_streams;
+    let client_side = |tls| ClientSide::new(peer.ip(), tls, streams, Arc::new(ticket));
     match tls {
-        None => serve_http1(worker, socket, peer, false, first_head).await,
+        None => serve_http1(worker, socket, client_side(false), first_head).await,
         Some(acceptor) => match timeout(limits.tls_handshake, acceptor.accept(socket)).await {
             Ok(Ok(stream)) => {
                 let first_head = Instant::now() + limits.head;
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    serve_http2(worker, stream, peer, first_head).await;
+                    serve_http2(worker, stream, client_side(true), first_head).await;
                 } else {
-                    serve_http1(worker, stream, peer, true, first_head).await;
+                    serve_http1(worker, stream, client_side(true), first_head).await;
                 }
             }
             Ok(Err(_)) | Err(_) => {
@@ -313,23 +315,20 @@ async fn connection(worker: Arc<Worker>, accepted: Socketed, tls: Option<TlsAcce
             }
         },
     }
-    drop(ticket);
 }
 
-async fn serve_http1<IO>(worker: Arc<Worker>, io: IO, peer: SocketAddr, tls: bool, first_head: Instant)
+async fn serve_http1<IO>(worker: Arc<Worker>, io: IO, client: Arc<ClientSide>, first_head: Instant)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let gateway = worker.gateway().clone();
     let limits = &gateway.settings.limits;
-    let activity = Activity::new();
-    let io = TimedIo::new(io, activity.clone(), first_head, limits.head, limits.send_stall, false);
+    let io = TimedIo::new(io, client.activity.clone(), first_head, limits.head, limits.send_stall, false);
     let observer: Observer = {
-        let worker = worker.clone();
-        Arc::new(move |violation| worker.note_violation(violation.code(), peer.ip(), None))
+        let (worker, peer) = (worker.clone(), client.peer);
+        Arc::new(move |violation| worker.note_violation(violation.code(), peer, None))
     };
     let io = StrictIo::new(TokioIo::new(io), gateway.wire_rules.clone(), observer);
-    let client = Arc::new(ClientSide { peer: peer.ip(), tls, activity });
     let mut stop = worker.stop();
     let service = service_fn(move |request| {
         let (worker, client) = (worker.clone(), client.clone());
@@ -352,15 +351,14 @@ where
     let _ = connection.await;
 }
 
-async fn serve_http2<IO>(worker: Arc<Worker>, io: IO, peer: SocketAddr, first_head: Instant)
+async fn serve_http2<IO>(worker: Arc<Worker>, io: IO, client: Arc<ClientSide>, first_head: Instant)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let gateway = worker.gateway().clone();
     let limits = &gateway.settings.limits;
-    let activity = Activity::new();
+    let activity = client.activity.clone();
     let io = TimedIo::new(io, activity.clone(), first_head, limits.head, limits.send_stall, true);
-    let client = Arc::new(ClientSide { peer: peer.ip(), tls: true, activity: activity.clone() });
     let mut stop = worker.stop();
     let service = service_fn(move |request| {
         let (worker, client) = (worker.clone(), client.clone());

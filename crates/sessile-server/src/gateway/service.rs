@@ -1,7 +1,7 @@
 //! The path of a request through the gateway, top to bottom.
 
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -27,6 +27,7 @@ use sessile_core::encoding::base64url;
 use sessile_core::event::{Event, EventName, RequestId};
 use sessile_core::headers::{Field, HeaderEdit};
 use sessile_core::{crypto, headers as policies};
+use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
 
 use super::Gateway;
@@ -36,6 +37,7 @@ use super::drain::Watch;
 use super::forwarded::{self, Scheme};
 use super::gate::{ALLOWED_METHODS, HeadViolation, Refusal, check_head};
 use super::headers::{self, Asides, ForwardAs, NotForwarded, Provenance, X_REQUEST_ID};
+use super::listener::Ticket;
 use super::metrics::Place;
 use super::routes::{Found, Route, Target, Upstream};
 use super::settings::ForwardedField;
@@ -50,10 +52,12 @@ pub(super) struct Worker {
     gateway: Arc<Gateway>,
     upstreams: Upstreams,
     stop: Watch,
+    /// Read-locked by each exchange that goes on without its client.
+    seen_through: Arc<RwLock<()>>,
 }
 
 /// The client's end of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ClientSide {
     /// The socket's other end.
     pub(super) peer: IpAddr,
@@ -61,6 +65,18 @@ pub(super) struct ClientSide {
     pub(super) tls: bool,
     /// What the connection is doing.
     pub(super) activity: Arc<Activity>,
+    /// Its place under the limits, kept for as long as anything goes on for it.
+    ticket: Arc<Ticket>,
+    /// As many as it may have exchanges that go on without it: resetting a stream must not make room for another.
+    seen_through: Arc<Semaphore>,
+}
+
+impl ClientSide {
+    /// A connection that begins now, with at most `streams` exchanges at once.
+    pub(super) fn new(peer: IpAddr, tls: bool, streams: u32, ticket: Arc<Ticket>) -> Arc<Self> {
+        let seen_through = Arc::new(Semaphore::new(usize::try_from(streams).unwrap_or(1)));
+        Arc::new(Self { peer, tls, activity: Activity::new(), ticket, seen_through })
+    }
 }
 
 /// A request that has passed the gate, and what is known of it.
@@ -76,7 +92,7 @@ const MOST_COOKIES: usize = 16 * 1024;
 
 impl Worker {
     pub(super) fn new(gateway: Arc<Gateway>, upstreams: Upstreams, stop: Watch) -> Self {
-        Self { gateway, upstreams, stop }
+        Self { gateway, upstreams, stop, seen_through: Arc::default() }
     }
 
     pub(super) fn gateway(&self) -> &Arc<Gateway> {
@@ -85,6 +101,11 @@ impl Worker {
 
     pub(super) fn stop(&self) -> Watch {
         self.stop.clone()
+    }
+
+    /// Waits for the exchanges that go on without their clients. To be called when there are no connections left.
+    pub(super) async fn seen_through(&self) {
+        drop(self.seen_through.write().await);
     }
 
     fn engine(&self) -> &Engine {
@@ -285,19 +306,65 @@ impl Worker {
             return whole(self.problem(passage, &Problem::PayloadTooLarge));
         }
         let may_sign_in = self.gateway.routes.may_sign_in(&parts.method, parts.uri.path());
-        let policy = if may_sign_in { &route.sign_in_policy } else { &route.policy };
-        let forward = match self.engine().guard(parts, passage.peer, policy).await {
+        let forward = match self.engine().guard(parts, passage.peer, policy(route, may_sign_in)).await {
             Guarded::Forward(forward) => forward,
             Guarded::Answer(answer) => return whole(answer),
         };
         if headers::spoofs_ours(&parts.headers) {
             self.note_spoof(passage);
         }
+        let on_upgrade = is_upgrade.then_some(on_upgrade).flatten();
+        if may_sign_in {
+            self.see_through(passage, route, forward, on_upgrade, body).await
+        } else {
+            self.answer_from(passage, route, may_sign_in, forward, on_upgrade, body).await
+        }
+    }
+
+    /// Answers in a task of its own, which goes on to the head of the application's answer if the client hangs up before: an
+    /// application that has ended or begun a session, and said so, must not be left alone with it.
+    async fn see_through(
+        self: &Arc<Self>,
+        passage: &Passage<'_>,
+        route: &Arc<Route>,
+        forward: Forward,
+        on_upgrade: Option<OnUpgrade>,
+        body: RequestBody,
+    ) -> Response<ResponseBody> {
+        let (worker, route) = (self.clone(), route.clone());
+        let (parts, peer, id) = (passage.parts.clone(), passage.peer.clone(), passage.id.clone());
+        let client = passage.client.clone();
+        let room = client.seen_through.clone().acquire_owned().await;
+        let under_way = self.seen_through.clone().read_owned().await;
+        let task = tokio::spawn(async move {
+            let passage = Passage { parts: &parts, peer: &peer, id: &id, client: &client };
+            let response = worker.answer_from(&passage, &route, true, forward, on_upgrade, body).await;
+            drop((room, under_way));
+            response
+        });
+        match task.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(response) => response,
+            // Counted and answered where every panic is.
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_)) => whole(self.problem(passage, &Problem::Internal)),
+        }
+    }
+
+    async fn answer_from(
+        self: &Arc<Self>,
+        passage: &Passage<'_>,
+        route: &Arc<Route>,
+        may_sign_in: bool,
+        forward: Forward,
+        on_upgrade: Option<OnUpgrade>,
+        body: RequestBody,
+    ) -> Response<ResponseBody> {
+        let policy = policy(route, may_sign_in);
         match &route.target {
             Target::Static(folder) => self.answer_file(passage, folder, policy, &forward).await,
             Target::Upstream(to) => {
                 let trip = Trip { worker: self, passage, route, to, policy, may_sign_in };
-                trip.run(forward, is_upgrade.then_some(on_upgrade).flatten(), body).await
+                trip.run(forward, on_upgrade, body).await
             }
         }
     }
@@ -495,6 +562,7 @@ impl Trip<'_> {
             stop: self.worker.stop(),
             exchange: self.passage.client.activity.begin(false),
             counted: self.gateway().metrics.tunnels_open.count(),
+            ticket: self.passage.client.ticket.clone(),
         };
         tokio::spawn(tunnel.run());
         let mut response = Response::new(ResponseBody::full(Bytes::new()));
@@ -544,6 +612,11 @@ impl Trip<'_> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
         response
     }
+}
+
+/// What a route asks of a request.
+fn policy(route: &Route, may_sign_in: bool) -> &RoutePolicy {
+    if may_sign_in { &route.sign_in_policy } else { &route.policy }
 }
 
 /// A response whose body is here already.

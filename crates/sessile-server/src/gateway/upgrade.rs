@@ -10,6 +10,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use tokio::time::{sleep_until, timeout};
 use super::body::Progress;
 use super::connection::Exchange;
 use super::drain::Watch;
+use super::listener::Ticket;
 use super::metrics::Counted;
 
 /// What a request wants besides an answer.
@@ -120,6 +122,8 @@ pub struct Tunnel {
     pub exchange: Exchange,
     /// Counts it.
     pub counted: Counted,
+    /// The connection's place under the limits. HTTP is done with the connection after the 101; its socket is as open as before.
+    pub ticket: Arc<Ticket>,
 }
 
 /// Why a tunnel is no more.
@@ -138,7 +142,7 @@ const SWITCH: Duration = Duration::from_secs(10);
 impl Tunnel {
     /// Carries bytes until either side closes, the session ends, nothing moves for too long, or the process stops.
     pub async fn run(self) {
-        let Self { client, upstream, session, idle, mut stop, exchange, counted } = self;
+        let Self { client, upstream, session, idle, mut stop, exchange, counted, ticket } = self;
         let end = match timeout(SWITCH, async { tokio::try_join!(client, upstream) }).await {
             Ok(Ok((client, upstream))) => {
                 let progress = Progress::new();
@@ -155,7 +159,7 @@ impl Tunnel {
             Ok(Err(_)) | Err(_) => TunnelEnd::NeverOpened,
         };
         tracing::debug!(?end, "tunnel closed");
-        drop((exchange, counted));
+        drop((exchange, counted, ticket));
     }
 }
 

@@ -1,11 +1,18 @@
 //! Sign-in and sign-out asserted by the application (product.md section 3), and what becomes of its other headers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sessile::Access;
 use sessile_core::Subject;
+use sessile_server::gateway::DrainPolicy;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 
-use crate::gateway_world::{ACCESS, Browser, Client, SESSION, World, read_request, request, route, settings, upstream};
+use crate::gateway_world::{
+    ACCESS, Browser, Client, SESSION, World, read_request, request, route, settings, until, upstream,
+};
 
 /// An application whose answers are what the request asks for in `X-Say` lines, separated by `|`.
 async fn puppet() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
@@ -324,4 +331,91 @@ async fn the_surface_is_served_through_the_gateway() {
     );
     assert!(!client.closes(Duration::from_millis(50)).await);
     world.stop().await;
+}
+
+/// An application that says `X-Say` only when it is let.
+async fn slow_puppet() -> (std::net::SocketAddr, Arc<AtomicUsize>, Arc<Semaphore>, tokio::task::JoinHandle<()>) {
+    let (asked, let_answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (count, wait) = (asked.clone(), let_answer.clone());
+    let (address, task) = upstream(move |connection, mut io| {
+        let (count, wait) = (count.clone(), wait.clone());
+        async move {
+            while let Some(seen) = read_request(&mut io, connection).await {
+                count.fetch_add(1, Ordering::SeqCst);
+                wait.acquire().await.expect("never closed").forget();
+                let said = seen.field("x-say").unwrap_or_default();
+                io.send(format!("HTTP/1.1 200 Said\r\n{said}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    (address, asked, let_answer, task)
+}
+
+async fn comes_to(world: &World, subject: &str, sessions: usize, within: Duration) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < within {
+        if sessions_of(world, subject).await == sessions {
+            return true;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+/// What the application says counts although the client has hung up: on its side the user is signed out, or in.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_counts_without_its_client() {
+    let (address, asked, let_answer, _task) = slow_puppet().await;
+    let mut settings = settings(vec![route("/", address, Access::Public)]);
+    settings.sign_in_routes = vec!["POST /login".into(), "POST /logout".into()];
+    let world = World::start(settings).await;
+    let cookie = world.sign_in("ada").await.cookie();
+    let mut count = 0;
+    let mut hang_up = async |path, said, cookie| {
+        count += 1;
+        let mut client = Client::connect(world.address).await;
+        let fields = [("X-Say", said), ("Sec-Fetch-Site", "same-origin"), ("Cookie", cookie)];
+        client.send(&request("POST", path, &fields, b"")).await;
+        until("the application is asked", || asked.load(Ordering::SeqCst) == count).await;
+        drop(client);
+        until("the client is gone", || world.gateway.metrics().requests_open.value() == 0).await;
+        let_answer.add_permits(1);
+    };
+
+    hang_up("/elsewhere", "Sessile-Sign-Out: this", &cookie).await;
+    assert!(!comes_to(&world, "ada", 0, Duration::from_millis(200)).await, "negative control: not a listed route");
+    hang_up("/logout", "Sessile-Sign-Out: this", &cookie).await;
+    assert!(comes_to(&world, "ada", 0, Duration::from_secs(5)).await, "signed out");
+    hang_up("/login", r#"Sessile-Sign-In: {"sub":"42"}"#, "a=b").await;
+    assert!(comes_to(&world, "42", 1, Duration::from_secs(5)).await, "signed in");
+    until("no place is kept", || world.gateway.metrics().connections_open.value() == 0).await;
+    world.stop().await;
+}
+
+/// The same when the gateway is stopping: it waits for the application, within the time it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_an_assertion() {
+    let (address, asked, let_answer, _task) = slow_puppet().await;
+    let mut settings = settings(vec![route("/", address, Access::Public)]);
+    settings.sign_in_routes = vec!["POST /logout".into()];
+    let mut world = World::start(settings).await;
+    let cookie = world.sign_in("ada").await.cookie();
+    let mut client = Client::connect(world.address).await;
+    let fields = [("X-Say", "Sessile-Sign-Out: this"), ("Sec-Fetch-Site", "same-origin"), ("Cookie", &cookie)];
+    client.send(&request("POST", "/logout", &fields, b"")).await;
+    until("the application is asked", || asked.load(Ordering::SeqCst) == 1).await;
+    drop(client);
+    until("the client is gone", || world.gateway.metrics().requests_open.value() == 0).await;
+    let later = tokio::spawn(async move {
+        sleep(Duration::from_millis(300)).await;
+        let_answer.add_permits(1);
+    });
+    let drain = world.drain.clone();
+    let policy = DrainPolicy { announce: Duration::ZERO, finish: Duration::from_secs(10) };
+    let draining = tokio::spawn(async move { drain.begin(policy).await });
+    world.join().await;
+    draining.abort();
+    later.await.expect("no panic");
+    assert_eq!(sessions_of(&world, "ada").await, 0);
 }

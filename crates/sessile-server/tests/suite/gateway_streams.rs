@@ -390,3 +390,37 @@ async fn signing_out_everywhere_closes_all_of_a_users_streams() {
     assert!(tunnel.closes(Duration::from_secs(5)).await);
     world.stop().await;
 }
+
+/// H10, C11: a tunnel is a connection, and counts as one under both limits until it is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn h10_tunnels_count_as_connections() {
+    let (address, _, _task) = server().await;
+    let mut settings = routes(address);
+    settings.limits.connections_per_network = 2;
+    let world = World::start(settings.clone()).await;
+    let connections = || world.gateway.metrics().connections_open.value();
+    let mut tunnels = vec![open(&world, "/open/ws", "").await, open(&world, "/open/ws", "").await];
+    // Long enough for the HTTP on them to be over.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!((connections(), world.gateway.metrics().tunnels_open.value()), (2, 2));
+    let mut third = Client::connect(world.address).await;
+    assert!(third.closes(Duration::from_secs(5)).await, "the network has as many as it may");
+    assert!(echoes(&mut tunnels[0], b"still here").await);
+    drop(tunnels.pop());
+    until("a place is free", || connections() < 2).await;
+    assert!(echoes(&mut open(&world, "/open/ws", "").await, b"room").await, "negative control: one left, one may come");
+    drop(tunnels);
+    until("every place is free", || connections() == 0).await;
+    world.stop().await;
+
+    settings.limits.connections_per_network = 512;
+    settings.limits.connections = 1;
+    let world = World::start(settings).await;
+    let tunnel = open(&world, "/open/ws", "").await;
+    let mut second = Client::connect(world.address).await;
+    second.send(&request("GET", "/open/ws", &handshake("", "http://localhost"), b"")).await;
+    assert!(!second.closes(Duration::from_millis(300)).await && second.held().is_empty(), "waits");
+    drop(tunnel);
+    assert_eq!(second.answer(false).await.status, 101, "until there is room");
+    world.stop().await;
+}

@@ -34,6 +34,32 @@ fn p14_a_name_is_recognised_in_every_spelling() {
     }
 }
 
+/// P13: the names under which proxies commonly hand over users, tokens and groups.
+#[test]
+fn p13_names_of_an_identity_are_dropped() {
+    for text in [
+        "X-User",
+        "X-UserId",
+        "X_USERNAME",
+        "X-UserInfo",
+        "X-Users",
+        "x-user-agent-id",
+        "X-Id-Token",
+        "x_id_token",
+        "X-Access-Token",
+        "X-Credential-Identifier",
+        "x.credential.username",
+        "X-Email",
+        "X-Groups",
+        "X_Roles",
+    ] {
+        assert!(is_spoken_for(&name(text)), "{text}");
+    }
+    for text in ["X-User-Agent", "x_user_agent", "x-use", "x-emails", "x-credential", "id-token", "email"] {
+        assert!(!is_spoken_for(&name(text)), "negative control: {text}");
+    }
+}
+
 /// A name is told apart only by what CGI tells apart.
 #[test]
 fn folding_keeps_what_is_distinct() {
