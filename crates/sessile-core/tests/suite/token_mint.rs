@@ -101,7 +101,11 @@ fn ends_with_the_session() {
     assert_eq!(lived(&ours, &open, Duration::from_secs(1), at(400)), Ok((base, base + 1000)));
     assert_eq!(lived(&ours, &open, Duration::from_secs(1), at(999)), Ok((base, base + 2000)), "not dead on arrival");
     assert_eq!(lived(&ours, &open, Duration::from_millis(500), at(200)), Ok((base, base + 1000)));
-    assert_eq!(lived(&ours, &open, Duration::from_millis(500), at(900)), Ok((base, base + 2000)), "not dead on arrival");
+    assert_eq!(
+        lived(&ours, &open, Duration::from_millis(500), at(900)),
+        Ok((base, base + 2000)),
+        "not dead on arrival"
+    );
     assert_eq!(lived(&ours, &open, Duration::ZERO, at(0)), Ok((base, base + 1000)));
     assert_eq!(lived(&ours, &open, Duration::MAX, at(0)), Ok((base, base + 300_000)), "cut to the longest");
     // The session ends first.

@@ -15,6 +15,9 @@ use crate::gateway_world::{Answer, Browser, Client, request};
 /// A password the policy takes.
 pub(crate) const PASSWORD: &str = "violet anchor sundial 47";
 
+/// Longer than any command takes; one that serves where it should refuse would wait for ever.
+const COMMAND_WITHIN: Duration = Duration::from_secs(60);
+
 pub(crate) struct Home {
     dir: tempfile::TempDir,
 }
@@ -71,11 +74,24 @@ impl Home {
         // A command that refuses before it reads closes its end.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
+        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let (stdout, stderr) = (read_aside(stdout), read_aside(stderr));
+        let end = Instant::now() + COMMAND_WITHIN;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if Instant::now() > end {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{arguments:?} does not end: {}", stderr.join().expect("read"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
         Done {
-            code: output.status.code().expect("no signal"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+            code: status.code().expect("no signal"),
+            stdout: stdout.join().expect("read"),
+            stderr: stderr.join().expect("read"),
         }
     }
 
@@ -114,6 +130,14 @@ impl Home {
             .expect("the binary runs");
         Server { child, public, ops, log }
     }
+}
+
+fn read_aside(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
 }
 
 fn free_address() -> SocketAddr {
