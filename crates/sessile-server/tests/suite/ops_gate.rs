@@ -59,6 +59,15 @@ fn fields<'a>(all: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)>
     all.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
+/// The table itself, against what may be open: whoever opens another endpoint has to say so here too.
+#[test]
+fn three_endpoints_are_open_and_no_more() {
+    let open: Vec<&str> =
+        ENDPOINTS.iter().filter(|endpoint| endpoint.caller == Caller::Anybody).map(|endpoint| endpoint.path).collect();
+    assert_eq!(open, ["/livez", "/readyz", "/metrics"]);
+    assert!(ENDPOINTS.iter().all(|endpoint| endpoint.path.starts_with("/admin/v1/") != open.contains(&endpoint.path)));
+}
+
 /// K1, K3: administration is for the token's bearer alone, whatever else a caller has or says. Negative control:
 /// the bearer gets in everywhere, and everybody gets in where everybody may.
 #[tokio::test]
