@@ -8,7 +8,7 @@ use sessile_store::{Account, AccountChange, AccountCreation, AccountName, Invali
 
 use super::hash::{HashFault, HashingPool};
 use super::policy::{PasswordPolicy, PasswordRefused};
-use super::sign_in::account_key;
+use super::sign_in::{account_key, unlock_key};
 use crate::engine::Engine;
 
 /// The accounts of a store. Needs no running engine: nodes learn of ended sessions from the store's feed.
@@ -79,7 +79,7 @@ impl Accounts<'_> {
         let hash = self.hashing.hash(self.entropy, password).await?;
         self.changed(self.vault.set_password(&account, &hash, now).await?, &account)?;
         let revoked = self.vault.revoke(&Scope::Subject(account.subject.clone()), Reason::PasswordChanged, now).await?;
-        self.vault.clear_failures(&account_key(self.vault, account.name.as_str())).await?;
+        self.forget_failures(&account, now).await?;
         self.note(EventName::PasswordChange, "set_by_administrator", &account, now).await?;
         Ok(revoked.ended)
     }
@@ -103,8 +103,14 @@ impl Accounts<'_> {
     /// Forgets the failed sign-ins of an account, so that it takes tries again at once.
     pub async fn unlock(&self, name: &str, now: Timestamp) -> Result<(), AccountError> {
         let account = self.find(name).await?;
-        self.vault.clear_failures(&account_key(self.vault, account.name.as_str())).await?;
+        self.forget_failures(&account, now).await?;
         self.note(EventName::UserUpdated, "unlocked", &account, now).await
+    }
+
+    // From everywhere, the networks known to the account included.
+    async fn forget_failures(&self, account: &Account, now: Timestamp) -> Result<(), StoreError> {
+        self.vault.clear_failures(&account_key(self.vault, account.name.as_str())).await?;
+        self.vault.note_failure(&unlock_key(self.vault, account.name.as_str()), now).await.map(drop)
     }
 
     /// The account of this name.

@@ -57,6 +57,11 @@ pub(super) fn account_key(vault: &Vault, name: &str) -> ThrottleKey {
     vault.throttle_key("account", name)
 }
 
+/// Counts how often an administrator has unlocked an account.
+pub(super) fn unlock_key(vault: &Vault, name: &str) -> ThrottleKey {
+    vault.throttle_key("unlocked", name)
+}
+
 /// The counters of one attempt.
 struct Counters {
     /// The account's, or the pair's if the network is known.
@@ -123,7 +128,7 @@ impl Engine {
                 (Turn::Free | Turn::AfterWait, Turn::Free | Turn::AfterWait) => Ok(()),
             }
         });
-        let _under_way = match admitted {
+        let under_way = match admitted {
             Ok(under_way) => under_way,
             Err((wait, why)) => return self.locked(why, wait, name.as_ref(), arrival).await,
         };
@@ -143,20 +148,33 @@ impl Engine {
         };
         let too_long = attempt.password.expose().len() > self.config().passwords.max_bytes;
         let hash = account.as_ref().map(|(_, hash)| hash.clone()).filter(|_| !too_long);
-        let verdict = self.hashing().verify(attempt.password.clone(), hash).await?;
+        let open = account.as_ref().is_some_and(|(account, _)| account.disabled_at.is_none());
+        let verdict = {
+            let (engine, own, network) = (self.clone(), counters.own, counters.network);
+            let password = attempt.password.clone();
+            // A task of its own: whoever hangs up has made the try all the same, and it is counted.
+            let check = tokio::spawn(async move {
+                let _under_way = under_way;
+                let verdict = engine.hashing().verify(password, hash).await?;
+                if !(open && matches!(verdict, Verdict::Match { .. })) {
+                    // Counted before it is answered: a failure that cannot be counted is not answered as one.
+                    if !counted {
+                        engine.vault().note_failure(&own, now).await?;
+                    }
+                    engine.vault().note_failure(&network, now).await?;
+                }
+                Ok::<_, PasswordSignInError>(verdict)
+            });
+            check.await.map_err(|_| HashFault::Interrupted)??
+        };
         let (account, outdated) = match (account, verdict) {
-            (Some((account, _)), Verdict::Match { outdated }) if account.disabled_at.is_none() => (account, outdated),
+            (Some((account, _)), Verdict::Match { outdated }) if open => (account, outdated),
             (account, verdict) => {
                 let failure = match (&account, verdict) {
                     (None, _) => Failure::UnknownAccount,
                     (Some(_), Verdict::Match { .. }) => Failure::Disabled,
                     (Some(_), Verdict::NoMatch) => Failure::WrongPassword,
                 };
-                // Counted before it is answered: a failure that cannot be counted is not answered as one.
-                if !counted {
-                    self.vault().note_failure(&counters.own, now).await?;
-                }
-                self.vault().note_failure(&counters.network, now).await?;
                 return Ok(self.failed(failure, account.as_ref().map(|(account, _)| account), arrival));
             }
         };
@@ -189,7 +207,11 @@ impl Engine {
         let mark: FailureCount = vault.failures(&known).await?;
         let fresh = mark.count > 0 && self.now().wall < mark.last.plus(self.config().throttle.know_network_for);
         let is_known = fresh && !network.is_empty();
-        let own = if is_known { vault.throttle_key("pair", &pair) } else { account_key(vault, name) };
+        // An administrator who unlocks the account begins a new count for each of its networks. Should the number of
+        // unlockings be swept away one day, that forgives once more, no worse.
+        let unlocked = vault.failures(&unlock_key(vault, name)).await?.count;
+        let own =
+            if is_known { vault.throttle_key("pair", &format!("{unlocked}:{pair}")) } else { account_key(vault, name) };
         Ok(Counters { own, network: vault.throttle_key("network", network), known, is_known })
     }
 

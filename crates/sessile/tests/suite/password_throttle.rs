@@ -350,3 +350,35 @@ async fn old_counters_are_swept() {
     run_a_while().await;
     assert_eq!(count().await, 0);
 }
+
+/// K6: whoever hangs up before the answer has tried all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hanging_up_is_counted() {
+    let mut config = slow_config();
+    config.passwords.argon2 = sessile::password::Argon2Cost { memory_kib: 19_456, iterations: 16, parallelism: 1 };
+    let world = site_with(config).await;
+    let account = world.engine.vault().throttle_key("account", "ada");
+    let counted = async || world.engine.vault().failures(&account).await.expect("the store").count;
+    assert_eq!(counted().await, 0, "negative control");
+    for _ in 0..3 {
+        let try_it = attempt(&world.engine, "ada", WRONG, HOME);
+        let hung_up = tokio::time::timeout(Duration::from_millis(20), try_it).await;
+        assert!(hung_up.is_err(), "the hash takes longer than the client waits");
+    }
+    let begun = std::time::Instant::now();
+    while counted().await < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "three tries were never counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// an administrator's unlocking also reaches the networks an account is known to sign in from.
+#[tokio::test]
+async fn unlocking_reaches_known_networks() {
+    let world = site().await;
+    assert_eq!(status(&world.engine, "ada", PASSWORD, HOME).await, 200, "from now on the network is known");
+    while wait(&world.engine, "ada", WRONG, HOME).await.is_none() {}
+    assert_eq!(status(&world.engine, "ada", PASSWORD, HOME).await, 429, "negative control");
+    world.engine.accounts().unlock("ada", world.engine.now().wall).await.expect("unlocked");
+    assert_eq!(status(&world.engine, "ada", PASSWORD, HOME).await, 200);
+}
