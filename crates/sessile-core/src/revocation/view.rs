@@ -70,7 +70,7 @@ pub enum Restart {
 /// A missing entry here can only let a dead session live for as long as its verified token is cached; that
 /// is why entries are kept longer than any access token lives, by monotonic time, whatever the wall clock
 /// does. A view that has not heard from the store for T answers [`Standing::Unknown`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct View {
     lineage: Lineage,
     epoch: Option<Epoch>,

@@ -9,6 +9,7 @@ mod json;
 mod origin;
 mod return_to;
 mod revocation;
+mod revocation_model;
 mod rotation;
 mod rotation_model;
 mod session;
