@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sessile_core::SecretText;
 use sessile_core::event::{Event, EventName};
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::session::{Method, VerifiedIdentity};
+use sessile_core::{SecretText, Subject};
 use sessile_store::{Account, AccountName, FailureCount, StoreError, ThrottleKey, Vault};
 
 use super::hash::{HashFault, Verdict};
@@ -149,10 +149,16 @@ impl Engine {
         let too_long = attempt.password.expose().len() > self.config().passwords.max_bytes;
         let hash = account.as_ref().map(|(_, hash)| hash.clone()).filter(|_| !too_long);
         let open = account.as_ref().is_some_and(|(account, _)| account.disabled_at.is_none());
+        let subject = account.as_ref().map(|(account, _)| account.subject.clone());
+        let failure = match (&account, open) {
+            (None, _) => Failure::UnknownAccount,
+            (Some(_), true) => Failure::WrongPassword,
+            (Some(_), false) => Failure::Disabled,
+        };
         let verdict = {
             let (engine, own, network) = (self.clone(), counters.own, counters.network);
-            let password = attempt.password.clone();
-            // A task of its own: whoever hangs up has made the try all the same, and it is counted.
+            let (password, failed) = (attempt.password.clone(), self.failure(failure, subject, arrival));
+            // A task of its own: whoever hangs up has made the try all the same; it is counted and written down.
             let check = tokio::spawn(async move {
                 let _under_way = under_way;
                 let verdict = engine.hashing().verify(password, hash).await?;
@@ -162,21 +168,14 @@ impl Engine {
                         engine.vault().note_failure(&own, now).await?;
                     }
                     engine.vault().note_failure(&network, now).await?;
+                    engine.record(failed);
                 }
                 Ok::<_, PasswordSignInError>(verdict)
             });
             check.await.map_err(|_| HashFault::Interrupted)??
         };
-        let (account, outdated) = match (account, verdict) {
-            (Some((account, _)), Verdict::Match { outdated }) if open => (account, outdated),
-            (account, verdict) => {
-                let failure = match (&account, verdict) {
-                    (None, _) => Failure::UnknownAccount,
-                    (Some(_), Verdict::Match { .. }) => Failure::Disabled,
-                    (Some(_), Verdict::NoMatch) => Failure::WrongPassword,
-                };
-                return Ok(self.failed(failure, account.as_ref().map(|(account, _)| account), arrival));
-            }
+        let (Some((account, _)), Verdict::Match { outdated }, true) = (account, verdict, open) else {
+            return Ok(PasswordSignIn::Failed);
         };
 
         if own.count > 0 || counted {
@@ -192,7 +191,8 @@ impl Engine {
             still.is_some_and(|(now, _)| now.disabled_at.is_none() && now.password_set_at == account.password_set_at);
         if !unchanged {
             self.revoke(&Scope::Session(signed_in.session.id), Reason::AccountDisabled, &Actor::Rules).await?;
-            return Ok(self.failed(Failure::AccountChanged, Some(&account), arrival));
+            self.record(self.failure(Failure::AccountChanged, Some(account.subject), arrival));
+            return Ok(PasswordSignIn::Failed);
         }
         self.after_success(&account, attempt.password, outdated, &counters).await;
         Ok(PasswordSignIn::SignedIn(Box::new(signed_in)))
@@ -207,11 +207,14 @@ impl Engine {
         let mark: FailureCount = vault.failures(&known).await?;
         let fresh = mark.count > 0 && self.now().wall < mark.last.plus(self.config().throttle.know_network_for);
         let is_known = fresh && !network.is_empty();
-        // An administrator who unlocks the account begins a new count for each of its networks. Should the number of
-        // unlockings be swept away one day, that forgives once more, no worse.
-        let unlocked = vault.failures(&unlock_key(vault, name)).await?.count;
-        let own =
-            if is_known { vault.throttle_key("pair", &format!("{unlocked}:{pair}")) } else { account_key(vault, name) };
+        // An administrator who unlocks the account begins a new count for each of its networks. Should a flood sweep
+        // the mark of it away, the old count is back until it is forgotten.
+        let unlocked = vault.failures(&unlock_key(vault, name)).await?;
+        let own = if is_known {
+            vault.throttle_key("pair", &format!("{}@{}:{pair}", unlocked.count, unlocked.last.as_millis()))
+        } else {
+            account_key(vault, name)
+        };
         Ok(Counters { own, network: vault.throttle_key("network", network), known, is_known })
     }
 
@@ -243,16 +246,15 @@ impl Engine {
         }
     }
 
-    fn failed(&self, failure: Failure, account: Option<&Account>, arrival: &Arrival<'_>) -> PasswordSignIn {
-        // A name that belongs to nobody is not written down: at times it is a password.
-        let mut event = Event::new(EventName::LoginFail, failure.code(), self.now().wall)
+    // A name that belongs to nobody is not written down: at times it is a password.
+    fn failure(&self, failure: Failure, subject: Option<Subject>, arrival: &Arrival<'_>) -> Event {
+        let event = Event::new(EventName::LoginFail, failure.code(), self.now().wall)
             .client(arrival.client().clone())
             .request(arrival.request_id());
-        if let Some(account) = account {
-            event = event.subject(account.subject.clone());
+        match subject {
+            Some(subject) => event.subject(subject),
+            None => event,
         }
-        self.record(event);
-        PasswordSignIn::Failed
     }
 
     async fn locked(
