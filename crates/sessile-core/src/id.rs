@@ -8,45 +8,60 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::crypto::{Entropy, EntropyFailure, random};
 use crate::encoding::{base64url, from_base64url_exact};
 
-/// The public handle of a session: 128 random bits, printed as 22 base64url characters. Not a secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId([u8; 16]);
+/// Makes a name of 128 random bits, printed as 22 base64url characters.
+macro_rules! random_id {
+    ($(#[doc = $doc:literal])+ $name:ident, $refused:literal) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
 
-impl SessionId {
-    /// Draws a new one.
-    pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
-        random(entropy).map(Self)
-    }
+        impl $name {
+            /// Draws a new one.
+            pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
+                random(entropy).map(Self)
+            }
 
-    /// From its octets.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+            /// From its octets.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
 
-    /// Its octets.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
+            /// Its octets.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&base64url(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                from_base64url_exact(text).map(Self).ok_or(InvalidId($refused))
+            }
+        }
+    };
 }
 
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base64url(&self.0))
-    }
+random_id! {
+    /// The public handle of a session: 128 random bits, printed as 22 base64url characters. Not a secret.
+    SessionId, "a session id is 22 base64url characters"
 }
 
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({self})")
-    }
-}
-
-impl FromStr for SessionId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        from_base64url_exact(text).map(Self).ok_or(InvalidId("a session id is 22 base64url characters"))
-    }
+random_id! {
+    /// The `jti` of an access token: 128 random bits, printed as 22 base64url characters. Not a secret.
+    TokenId, "a token id is 22 base64url characters"
 }
 
 impl Serialize for SessionId {

@@ -2,15 +2,12 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 use core::str::FromStr;
 
 use serde_json::{Map, Value};
 
 use super::TokenRefused;
-use crate::crypto::{Entropy, EntropyFailure, random};
-use crate::encoding::{base64url, from_base64url_exact};
-use crate::id::InvalidId;
+use crate::id::TokenId;
 use crate::json::{self, Caps};
 use crate::rotation::Generation;
 use crate::session::{Claims, Facts};
@@ -44,47 +41,6 @@ pub struct AccessClaims {
     pub storage: Storage,
     /// `amr`, `acr` and the application's own claims.
     pub facts: Facts,
-}
-
-/// The `jti` of an access token: 128 random bits, printed as 22 base64url characters. Not a secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenId([u8; 16]);
-
-impl TokenId {
-    /// Draws a new one.
-    pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
-        random(entropy).map(Self)
-    }
-
-    /// From its octets.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its octets.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base64url(&self.0))
-    }
-}
-
-impl fmt::Debug for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenId({self})")
-    }
-}
-
-impl FromStr for TokenId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        from_base64url_exact(text).map(Self).ok_or(InvalidId("a token id is 22 base64url characters"))
-    }
 }
 
 /// The size is capped by the token's; the depth is that of [`Claims`] plus the claims set itself.

@@ -4,10 +4,11 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use super::claims::{AccessClaims, TokenId};
+use super::claims::AccessClaims;
 use super::jws::{self, MAX_TOKEN};
 use super::{ACCESS_TOKEN_TYPE, KeyRing, TokenRefused, VerifiedToken};
 use crate::crypto::{CryptoFault, Entropy, EntropyFailure};
+use crate::id::TokenId;
 use crate::session::Session;
 use crate::time::Timestamp;
 

@@ -23,7 +23,8 @@ mod verify;
 
 use core::time::Duration;
 
-pub use claims::{AccessClaims, TokenId};
+pub use crate::id::TokenId;
+pub use claims::AccessClaims;
 pub use key::{KeyId, KeyRecord, thumbprint};
 pub use mint::{MintFailure, NewAccessToken};
 pub use ring::{KeyRing, KeyRingRefused, KeySchedule, KeyState, KeyStatus, RotationDue};

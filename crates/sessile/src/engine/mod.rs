@@ -265,10 +265,6 @@ impl Engine {
             self.0.streams.end_all(StreamEnd::Ended(reason));
             self.view_mut().forget_everything();
         }
-        let name = match by {
-            Actor::User(_) | Actor::App | Actor::Rules => EventName::SessionEnded,
-            Actor::Administrator => EventName::AuthzAdmin,
-        };
         for id in &revoked.ended {
             let event = Event::new(EventName::SessionEnded, reason.name(), now.wall).session(*id);
             self.record(match by {
@@ -276,8 +272,8 @@ impl Engine {
                 Actor::App | Actor::Administrator | Actor::Rules => event,
             });
         }
-        if name == EventName::AuthzAdmin {
-            let event = Event::new(name, "sessions_revoked", now.wall);
+        if *by == Actor::Administrator {
+            let event = Event::new(EventName::AuthzAdmin, "sessions_revoked", now.wall);
             self.record(match scope {
                 Scope::Session(id) => event.session(*id),
                 Scope::Subject(subject) | Scope::SubjectExcept(subject, _) => event.subject(subject.clone()),
