@@ -56,6 +56,16 @@ impl Limits {
     /// What `remember` is when it is switched on without a number.
     pub const REMEMBER: Duration = Duration::from_secs(30 * DAY);
 
+    /// The life of the access token that jitter shortens most.
+    pub fn shortest_access(&self) -> Duration {
+        self.access.saturating_sub(self.access / 100 * u32::from(self.access_jitter_percent))
+    }
+
+    /// The longest a session may last, remembered or not.
+    pub fn longest_session(&self) -> Duration {
+        self.absolute.max(self.remember)
+    }
+
     /// A token is renewed when this little of its life is left: a tenth, at most 30 s.
     pub fn renew_ahead(&self) -> Duration {
         (self.access / 10).min(Duration::from_secs(30))

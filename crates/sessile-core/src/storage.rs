@@ -60,6 +60,19 @@ pub enum Liveness {
     TokenRow,
 }
 
+/// Which scripts of the page can read the access token. A later one is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exposure {
+    /// None: it is in an HttpOnly cookie, or not in the browser at all.
+    HttpOnly,
+    /// Those that get hold of the object that keeps it, for as long as the page is open.
+    Closure,
+    /// Every script of the tab.
+    Tab,
+    /// Every script of the origin, in any tab, until it is removed.
+    Origin,
+}
+
 /// Everything that differs between the storages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -73,6 +86,8 @@ pub struct Shape {
     pub renewal: Renewal,
     /// What proves liveness.
     pub liveness: Liveness,
+    /// Who in the browser can read the access token.
+    pub exposure: Exposure,
     /// Why the operator must acknowledge `danger_script_readable_token`, if they must.
     pub danger: Option<&'static str>,
 }
@@ -96,15 +111,16 @@ impl Storage {
     pub const fn shape(self) -> Shape {
         use AccessTokenPlace::{Cookie, Server};
         match self {
-            Self::LocalStorage => body_shape("local-storage", Some(SCRIPT_READABLE)),
-            Self::SessionStorage => body_shape("session-storage", Some(SCRIPT_READABLE)),
-            Self::Memory => body_shape("memory", None),
+            Self::LocalStorage => body_shape("local-storage", Exposure::Origin, Some(SCRIPT_READABLE)),
+            Self::SessionStorage => body_shape("session-storage", Exposure::Tab, Some(SCRIPT_READABLE)),
+            Self::Memory => body_shape("memory", Exposure::Closure, None),
             Self::Cookie => Shape {
                 name: "cookie",
                 access_token: Cookie,
                 session_token: false,
                 renewal: Renewal::Never,
                 liveness: Liveness::View,
+                exposure: Exposure::HttpOnly,
                 danger: None,
             },
             Self::ServerSession => Shape {
@@ -113,6 +129,7 @@ impl Storage {
                 session_token: true,
                 renewal: Renewal::Transparent,
                 liveness: Liveness::Record,
+                exposure: Exposure::HttpOnly,
                 danger: None,
             },
             Self::Database => Shape {
@@ -121,6 +138,7 @@ impl Storage {
                 session_token: false,
                 renewal: Renewal::Never,
                 liveness: Liveness::TokenRow,
+                exposure: Exposure::HttpOnly,
                 danger: None,
             },
             Self::Hybrid => Shape {
@@ -129,6 +147,7 @@ impl Storage {
                 session_token: true,
                 renewal: Renewal::Transparent,
                 liveness: Liveness::View,
+                exposure: Exposure::HttpOnly,
                 danger: None,
             },
         }
@@ -138,15 +157,76 @@ impl Storage {
     pub const fn name(self) -> &'static str {
         self.shape().name
     }
+
+    /// Whether its access token travels in bodies, and so which storage it is may be the client's choice.
+    pub fn is_body_delivered(self) -> bool {
+        self.shape().access_token == AccessTokenPlace::Body
+    }
+
+    /// Whether a session begun in this storage may go on in `other`: no script may come to read a token that it
+    /// could not read where its user signed in.
+    pub fn may_become(self, other: Self) -> bool {
+        other.shape().exposure <= self.shape().exposure
+    }
 }
 
-const fn body_shape(name: &'static str, danger: Option<&'static str>) -> Shape {
+/// The storages a route takes: one of its own, and those that clients may choose instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    own: Storage,
+    also: u8,
+}
+
+impl Offer {
+    /// `own` for whoever asks for nothing else; `also` for sessions begun in them.
+    pub fn new(own: Storage, also: &[Storage]) -> Self {
+        Self { own, also: also.iter().fold(0, |set, storage| set | storage.bit()) }
+    }
+
+    /// The route's own storage.
+    pub fn own(self) -> Storage {
+        self.own
+    }
+
+    /// Whether it takes sessions of `storage` as they are.
+    pub fn takes(self, storage: Storage) -> bool {
+        storage == self.own || self.also & storage.bit() != 0
+    }
+
+    /// Whether access tokens may come as bearer tokens.
+    pub fn takes_bearers(self) -> bool {
+        Storage::ALL.into_iter().any(|storage| storage.is_body_delivered() && self.takes(storage))
+    }
+
+    /// Whether a session token may open it without its client's doing. Where every token is body-delivered it may not,
+    /// and need not be looked up.
+    pub fn takes_session_tokens(self) -> bool {
+        Storage::ALL.into_iter().any(|storage| !storage.is_body_delivered() && self.takes(storage))
+    }
+
+    /// Where a session begun in `begun` keeps its token here: where it is, or converted to the route's own storage.
+    /// `None`: it has no place here, and its user must sign in again.
+    ///
+    /// A wrong `Some` would hand a token to scripts; a wrong `None` costs a sign-in.
+    pub fn place_of(self, begun: Storage) -> Option<Storage> {
+        if self.takes(begun) { Some(begun) } else { begun.may_become(self.own).then_some(self.own) }
+    }
+}
+
+impl Storage {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+const fn body_shape(name: &'static str, exposure: Exposure, danger: Option<&'static str>) -> Shape {
     Shape {
         name,
         access_token: AccessTokenPlace::Body,
         session_token: true,
         renewal: Renewal::ByClient,
         liveness: Liveness::View,
+        exposure,
         danger,
     }
 }

@@ -1,7 +1,7 @@
 //! Where Sessile keeps sessions, accounts, signing keys and security events.
 //!
 //! A [`Backend`] keeps sealed records and makes each transition one atomic conditional write; it is the sum of
-//! the small traits in this crate ([`Sessions`], [`Feed`], [`Keys`], [`Accounts`], [`Throttles`], [`Events`]). A
+//! the small traits in this crate ([`Sessions`], [`Tokens`], [`Feed`], [`Keys`], [`Accounts`], [`Throttles`], [`Events`]). A
 //! [`Vault`] around it holds the master key, seals and opens, and is the only place where a session token becomes
 //! [`Stored`](sessile_core::rotation::Stored). Whoever uses a store uses the vault.
 //!
@@ -38,10 +38,10 @@ pub mod sqlite;
 pub use contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events,
     EventsFrom, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked,
-    RotateOutcome, Sessions, Throttles,
+    RotateOutcome, Sessions, TOKENS_PER_SESSION, Throttles, TokenAddition, Tokens,
 };
 pub use error::{SealError, StoreError, WriteOutcome};
 pub use master_key::{MasterKey, MasterKeyRefused};
-pub use record::{AccountName, FailureCount, InvalidName, SealedBlob, StoredEvent, ThrottleKey};
+pub use record::{AccountName, FailureCount, InvalidName, SealedBlob, StoredEvent, ThrottleKey, TokenRow, Use};
 pub use seal::{Purpose, Sealer};
 pub use vault::{Account, InsertOutcome, Kept, Op, OpCounts, Rotation, SessionPage, Vault};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sessile_core::client::Client;
 use sessile_core::crypto::Algorithm;
+use sessile_core::id::TokenId;
 use sessile_core::rotation::RotationState;
 use sessile_core::token::KeyId;
 use sessile_core::{SessionId, Storage, Subject, Timestamp};
@@ -80,6 +81,35 @@ impl SealedSession {
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.over_at()
     }
+}
+
+/// An access token issued under storage `database`. It holds nothing that could be presented: a token is proved by
+/// its signature, and lives because its row is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Its `jti`; the primary key.
+    pub id: TokenId,
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// Whose it is.
+    pub subject: Subject,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// When it was last presented; `None`: not yet, as far as was written.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A request of a live session, to be noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The session.
+    pub session: SessionId,
+    /// The access token, if it has a row.
+    pub token: Option<TokenId>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A signing key as a backend sees it.

@@ -9,6 +9,7 @@ use sessile_core::csrf::{CsrfConfig, CsrfMode};
 use sessile_core::headers;
 use sessile_core::origin::Origin;
 use sessile_core::policy::Limits;
+use sessile_core::storage::Offer;
 
 use crate::password::{PasswordPolicy, ThrottlePolicy};
 
@@ -26,8 +27,13 @@ pub struct EngineConfig {
     pub client_id: String,
     /// Where the HTTP surface lives.
     pub prefix: String,
-    /// Storage of sessions begun on the surface.
+    /// Storage of sessions begun on the surface, unless the client chooses another one.
     pub storage: Storage,
+    /// Storages that clients may choose when they sign in, on every route. For body-delivered storages, whose tokens
+    /// a page's own script handles.
+    pub client_storages: Vec<Storage>,
+    /// Storages of single routes, which clients may choose too; their tokens open those routes alone.
+    pub route_storages: Vec<Storage>,
     /// How long things last.
     pub limits: Limits,
     /// Names and attributes of the cookies.
@@ -94,6 +100,8 @@ impl EngineConfig {
             client_id: "sessile".to_owned(),
             prefix: "/auth".to_owned(),
             storage: Storage::Hybrid,
+            client_storages: Vec::new(),
+            route_storages: Vec::new(),
             limits: Limits::default(),
             cookie: CookieConfig::default(),
             csrf: CsrfConfig {
@@ -120,8 +128,33 @@ impl EngineConfig {
         self.public_origin.is_https() && !self.public_origin.is_loopback()
     }
 
-    /// Longer than any access token lives: how long a node remembers that a session ended.
+    /// What a route of storage `own` takes: its own sessions and those of clients that chose another storage.
+    pub fn offer(&self, own: Storage) -> Offer {
+        Offer::new(own, &self.client_storages)
+    }
+
+    /// What the surface takes: sessions of every storage that may be chosen.
+    pub fn surface_offer(&self) -> Offer {
+        Offer::new(self.storage, &[self.client_storages.as_slice(), self.route_storages.as_slice()].concat())
+    }
+
+    /// Longer than any access token lives that its storage renews.
+    pub fn longest_renewed(&self) -> Duration {
+        self.limits.access.min(self.limits.longest_session()) + MARGIN
+    }
+
+    /// Longer than any access token lives: without renewal it lives as long as its session.
+    ///
+    /// It does not depend on the storages in use, so that a deployment which is switched to another one still
+    /// takes the tokens of its running sessions, to convert them.
     pub fn longest_token(&self) -> Duration {
-        self.limits.access.min(self.limits.absolute.max(self.limits.remember)) + Duration::from_secs(60)
+        self.limits.access.max(self.limits.longest_session()) + MARGIN
+    }
+
+    /// Longer than this node relies on having seen a session's record: how long it remembers that one ended.
+    pub fn longest_trust(&self) -> Duration {
+        self.longest_renewed()
     }
 }
+
+const MARGIN: Duration = Duration::from_secs(60);

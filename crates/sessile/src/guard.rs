@@ -87,7 +87,8 @@ impl Engine {
         let arrival = Arrival::new(parts, peer, self.config()).arrived(self.now());
         let (pass, why) = match policy.access {
             Access::Public => (None, None),
-            Access::Optional | Access::Session => match self.admit(&arrival, policy.storage).await {
+            Access::Optional | Access::Session => match self.admit(&arrival, self.config().offer(policy.storage)).await
+            {
                 Admission::Admitted(pass) => (Some(pass), None),
                 Admission::Anonymous(anonymous) => (None, Some(anonymous)),
                 Admission::Unavailable(error) => return Guarded::Answer(self.unavailable(&arrival, &error)),

@@ -17,13 +17,14 @@ mod node;
 mod pages;
 pub mod password;
 pub mod respond;
+pub mod sharing;
 pub mod streams;
 pub mod surface;
 
 pub use arrival::{Arrival, Peer};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ApiClient, EngineConfig, KeyPolicy};
-pub use engine::{Actor, Admission, Engine, EngineError, Pass, SignInError, SignedIn, StartError, Which};
+pub use engine::{Actor, Admission, Engine, EngineError, Pass, Proof, SignInError, SignedIn, StartError, Which};
 pub use extract::Session;
 pub use guard::{Access, Forward, Guarded, RoutePolicy};
 pub use layer::{GuardedBody, Sessile, SessileLayer};

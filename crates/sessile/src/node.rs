@@ -1,4 +1,4 @@
-//! What a node does beside requests: follow the feed, close streams, rotate keys, sweep, keep events.
+//! What a node does beside requests: follow the feed, close streams, rotate keys, sweep, keep uses and events.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
 use sessile_core::revocation::{Applied, FeedItem, Reason, Restart, Seq};
-use sessile_core::session::Life;
+use sessile_core::session::{Life, Session};
+use sessile_core::storage::Liveness;
 use sessile_core::{Moment, SessionId};
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +29,10 @@ const SWEEP_BATCH: u32 = 1000;
 const KEYS_EVERY: Duration = Duration::from_secs(20);
 const EVENTS_TO_KEEP: u64 = 1_000_000;
 const EVENT_BATCH: usize = 256;
+const USES_EVERY: Duration = Duration::from_secs(1);
+const USE_BATCH: usize = 1000;
+/// The process is on its way out, and the store may be away for good.
+const LAST_TRIES: usize = 40;
 /// A wall clock this far ahead of the monotonic one was set, not lived through.
 const SUSPICIOUS_STEP: Duration = Duration::from_secs(60);
 const SWEEPS_TO_SKIP: u32 = 30;
@@ -43,6 +48,7 @@ impl Engine {
                 self.watch_streams(),
                 self.keep_keys(),
                 self.sweep(),
+                self.keep_uses(),
                 self.keep_events(&mut queue)
             )
         };
@@ -54,6 +60,15 @@ impl Engine {
             rest.push(event);
         }
         self.write_events(rest).await;
+        for _ in 0..LAST_TRIES {
+            if self.write_uses().await.is_ok() {
+                return;
+            }
+            sleep(RETRY_MIN).await;
+        }
+        tracing::error!(
+            "the last uses of some sessions could not be written; their idle timeouts count from earlier ones"
+        );
     }
 
     /// Reads the feed until the view is complete, for a node that must not serve before it knows.
@@ -111,7 +126,7 @@ impl Engine {
         if !goes_on || page.entries.iter().any(|entry| entry.item == FeedItem::KeysChanged) {
             self.reload_keys().await.map_err(unread)?;
         }
-        let applied = self.view_mut().apply(&page, self.config().longest_token(), asked);
+        let applied = self.view_mut().apply(&page, self.config().longest_trust(), asked);
         match applied {
             Applied::Continued { ended, complete, .. } => {
                 for (id, reason) in ended {
@@ -159,12 +174,23 @@ impl Engine {
     async fn stream_end(&self, id: SessionId) -> Option<StreamEnd> {
         match self.0.vault.load(id).await {
             Ok(Some(kept)) => match kept.session().life(self.limits(), self.now().wall) {
+                Life::LiveUntil(_) if self.has_lost_its_tokens(kept.session()).await => {
+                    Some(StreamEnd::Ended(Reason::TokenRevoked))
+                }
                 Life::LiveUntil(_) => None,
                 Life::IdleTimeout | Life::AbsoluteTimeout => Some(StreamEnd::Expired),
             },
             Ok(None) => Some(StreamEnd::Ended(Reason::SignOut)),
             Err(_) if self.ready().feed_fresh => None,
             Err(_) => Some(StreamEnd::Unknown),
+        }
+    }
+
+    // Storage `database`: the rows are the session's life, and one may be deleted without the record.
+    async fn has_lost_its_tokens(&self, session: &Session) -> bool {
+        match session.storage.shape().liveness {
+            Liveness::View | Liveness::Record => false,
+            Liveness::TokenRow => self.0.vault.list_tokens(session.id).await.is_ok_and(|rows| rows.is_empty()),
         }
     }
 
@@ -206,6 +232,28 @@ impl Engine {
                 tracing::warn!(%error, "old counters of failed sign-ins could not be removed; trying again");
             }
         }
+    }
+
+    async fn keep_uses(&self) {
+        loop {
+            sleep(USES_EVERY).await;
+            if let Err(error) = self.write_uses().await {
+                tracing::warn!(%error, "uses of sessions could not be written; trying again");
+            }
+        }
+    }
+
+    async fn write_uses(&self) -> Result<(), StoreError> {
+        let mut uses = self.0.uses.take();
+        while !uses.is_empty() {
+            let batch = uses.split_off(uses.len().saturating_sub(USE_BATCH));
+            if let Err(error) = self.0.vault.note_uses(&batch).await {
+                uses.extend(batch);
+                self.0.uses.put_back(uses);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     async fn keep_events(&self, queue: &mut tokio::sync::mpsc::Receiver<Event>) {

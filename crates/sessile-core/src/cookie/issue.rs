@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::CookieConfig;
 use crate::SecretText;
 use crate::rotation::{SessionToken, Stored};
+use crate::storage::{AccessTokenPlace, Storage};
 use crate::token::VerifiedToken;
 
 /// Longest lifetime browsers honour: 400 days (RFC 6265bis section 5.5; R-008).
@@ -83,10 +84,22 @@ pub fn issue_access(
 
 /// Expires both cookies, with the attributes they were set with.
 pub fn clear(config: &CookieConfig) -> Vec<SetCookie> {
-    [config.session_name(), config.access_name()]
-        .into_iter()
-        .map(|name| write(config, name, "", Some(Duration::ZERO)))
-        .collect()
+    [config.session_name(), config.access_name()].into_iter().map(|name| expire(config, name)).collect()
+}
+
+/// Expires the cookies that `storage` does not use: beside a new session's, one of another storage would be a second
+/// session in one request.
+pub fn clear_unused(config: &CookieConfig, storage: Storage) -> Vec<SetCookie> {
+    let shape = storage.shape();
+    let unused = [
+        (config.session_name(), !shape.session_token),
+        (config.access_name(), shape.access_token != AccessTokenPlace::Cookie),
+    ];
+    unused.into_iter().filter(|(_, unused)| *unused).map(|(name, _)| expire(config, name)).collect()
+}
+
+fn expire(config: &CookieConfig, name: &'static str) -> SetCookie {
+    write(config, name, "", Some(Duration::ZERO))
 }
 
 fn write(config: &CookieConfig, name: &'static str, value: &str, lifetime: Option<Duration>) -> SetCookie {

@@ -15,7 +15,7 @@ mod parse;
 
 pub use config::{CookieConfig, SameSite};
 pub use guard::{Screened, is_reserved, screen, strip, upstream_may_set};
-pub use issue::{MAX_LIFETIME, MAX_OCTETS, SetCookie, TooLarge, clear, issue_access, issue_session};
+pub use issue::{MAX_LIFETIME, MAX_OCTETS, SetCookie, TooLarge, clear, clear_unused, issue_access, issue_session};
 pub use parse::{CookieProblem, Load, MAX_HEADER_OCTETS, MAX_PAIRS, Presented, parse, weigh};
 
 /// Every name we may ever own, whatever the configuration.

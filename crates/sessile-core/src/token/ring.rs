@@ -193,9 +193,11 @@ impl KeyRing {
         json!({ "keys": keys })
     }
 
-    /// How long [`jwks`](Self::jwks) may be cached.
+    /// How long [`jwks`](Self::jwks) may be cached: less than keys are published ahead, because a node whose clock is
+    /// ahead signs with a new key that much earlier. The allowance is [`CLOCK_SKEW`], or a fifth where that is less.
     pub fn jwks_max_age(&self) -> Duration {
-        self.schedule.publish_ahead
+        let ahead = self.schedule.publish_ahead;
+        ahead.saturating_sub(CLOCK_SKEW.min(ahead / 5))
     }
 
     /// Every key and where it is in its life, in the order of their turns.

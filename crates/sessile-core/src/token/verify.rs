@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::{ACCESS_TOKEN_TYPE, AccessClaims, CLOCK_SKEW, KeyId, KeyRing, jws};
 use crate::secret::SecretText;
+use crate::storage::Renewal;
 use crate::time::Timestamp;
 use crate::{SessionId, Subject};
 
@@ -55,6 +56,8 @@ pub struct Expected {
     pub leeway: Duration,
     /// The longest life a token may claim, `exp` minus `iat`, in whole seconds rounded up.
     pub longest_token: Duration,
+    /// The same for tokens of storages without renewal, which live as long as their session.
+    pub longest_unrenewed: Duration,
 }
 
 impl KeyRing {
@@ -85,10 +88,12 @@ impl Expected {
         if claims.issued_at > latest || claims.authenticated_at > latest || not_before.is_some_and(|at| at > latest) {
             return Err(TokenRefused::Future);
         }
+        let longest = match claims.storage.shape().renewal {
+            Renewal::Transparent | Renewal::ByClient => self.longest_token,
+            Renewal::Never => self.longest_unrenewed,
+        };
         // The cap is rounded up because both ends are rounded down: 2.5 s may span three whole seconds.
-        let longest = Duration::from_secs(
-            self.longest_token.as_secs().saturating_add((self.longest_token.subsec_nanos() > 0).into()),
-        );
+        let longest = Duration::from_secs(longest.as_secs().saturating_add((longest.subsec_nanos() > 0).into()));
         if claims.expires_at <= claims.issued_at || claims.expires_at.since(claims.issued_at) > longest {
             return Err(TokenRefused::Lifetime);
         }

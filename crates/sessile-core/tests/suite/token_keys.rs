@@ -340,13 +340,13 @@ fn twenty_rotations(steps: &[u64], skew: i64, lag: u64, flaw: Flaw) -> Harm {
             let token = ring.mint(&SystemEntropy, &new, clock).unwrap();
             // A stranger who fetched the set within its max-age must know the key.
             for (fetched, set) in &caches {
-                if now.since(*fetched) < schedule.publish_ahead && !set.contains(token.key_id().as_str()) {
+                if now.since(*fetched) < here.jwks_max_age() && !set.contains(token.key_id().as_str()) {
                     harm.unpublished += 1;
                 }
             }
             tokens.push(token);
         }
-        caches.retain(|(fetched, _)| now.since(*fetched) < schedule.publish_ahead);
+        caches.retain(|(fetched, _)| now.since(*fetched) < here.jwks_max_age());
         caches.push((now, here.jwks(now).to_string()));
 
         tokens.retain(|token| token.claims().expires_at.plus(CLOCK_SKEW) > now.max(theirs));
@@ -377,6 +377,12 @@ proptest! {
 fn shortcuts_in_rotation_are_noticed() {
     let steps = [100, 130, 90, 55];
     assert_eq!(twenty_rotations(&steps, 20, 60, Flaw::None), Harm::default());
+    // A clock ahead by nearly as much as is allowed for, and a stranger who fetched just before.
+    assert_eq!(twenty_rotations(&[13, 7, 11], 55, 0, Flaw::None), Harm::default());
+    assert!(
+        twenty_rotations(&[13, 7, 11], 90, 0, Flaw::None).unpublished > 0,
+        "negative control: a clock too far ahead"
+    );
     assert!(twenty_rotations(&steps, 20, 0, Flaw::NotPublishedAhead).unpublished > 0);
     assert!(twenty_rotations(&steps, 20, 60, Flaw::NoOverlap).refused > 0);
     assert!(twenty_rotations(&[37], 0, 0, Flaw::NoAllowance).refused > 0);

@@ -54,6 +54,7 @@ pub(crate) fn world_with(records: Vec<KeyRecord>) -> World {
             audience: AUDIENCE.map(String::from).to_vec(),
             leeway: Duration::ZERO,
             longest_token: LIFE,
+            longest_unrenewed: LIFE,
         },
     }
 }

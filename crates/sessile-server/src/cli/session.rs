@@ -94,7 +94,7 @@ async fn list(loaded: &Loaded, subject: Option<Subject>, format: Format) -> Resu
     match format {
         Format::Json => {
             let view = |session| {
-                let mut view = views::session(session, engine.limits());
+                let mut view = views::session(session, engine.config());
                 // A command has no session of its own.
                 view["current"] = false.into();
                 view

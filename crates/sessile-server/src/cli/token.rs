@@ -96,7 +96,7 @@ async fn session_token(engine: &Engine, parsed: &SessionToken, token: &str) -> R
         genuine,
         live,
         refused,
-        session: kept.filter(|_| genuine).map(|kept| views::session(kept.session(), engine.limits())),
+        session: kept.filter(|_| genuine).map(|kept| views::session(kept.session(), engine.config())),
         hint: "",
     })
 }
@@ -122,7 +122,7 @@ async fn access_token(engine: &Engine, token: &str) -> Result<Findings, Failure>
         genuine,
         live,
         refused,
-        session: session.map(|session| views::session(&session, engine.limits())),
+        session: session.map(|session| views::session(&session, engine.config())),
         // The signature is judged before these, so it held.
         hint: match &verified {
             Err(TokenRefused::Issuer | TokenRefused::Audience) => {

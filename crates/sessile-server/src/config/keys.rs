@@ -13,8 +13,8 @@ use sessile_core::origin::Origin;
 use sessile_core::{SecretText, Storage};
 
 use super::kinds::{
-    ClientId, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen, HstsSetting, LogFormat, LogLevel,
-    MethodAndPath, Network, Prefix, Profile, PublicUrl, Remember, StoreUrl, UpstreamUrl,
+    ClientId, ClientStorage, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen, HstsSetting, LogFormat,
+    LogLevel, MethodAndPath, Network, Prefix, Profile, PublicUrl, Remember, StoreUrl, UpstreamUrl,
 };
 use super::table::{Section, section};
 
@@ -139,8 +139,10 @@ section! {
 section! {
     /// How long sessions and tokens last, and where the token lives.
     Session = "session" {
-        /// Where the JWT lives. This version offers `hybrid`: a short access JWT in one HttpOnly cookie, the session token in another, renewal by the gateway.
+        /// Where the JWT lives; docs/storages.md compares the seven. `hybrid`: a short access JWT in one HttpOnly cookie, the session token in another, renewal by the gateway.
         storage: Storage = "hybrid";
+        /// Body-delivered storages that a client may choose when it signs in, by `"storage"` in its request. Their tokens are taken on every route beside those of the route's own storage.
+        client_storages: Vec<ClientStorage> = "";
         /// Ready values for `idle` and `absolute`: NIST SP 800-63B-4 AAL1 (30 days), AAL2 (24 hours, 1 hour idle), AAL3 (12 hours, 15 minutes idle).
         profile: Profile = "aal2";
         /// Life of an access token: short enough to matter.
@@ -163,7 +165,7 @@ section! {
         fresh: Duration = "10m", within "1s" to "24h";
         /// Verified tokens a node remembers, each a few hundred bytes.
         cached_tokens: u32 = "65536", within "16" to "10000000";
-        /// Allow storages whose token every script of the page can read and carry away. None of them is in this version.
+        /// Allow `local-storage` and `session-storage`, whose token every script of the page can read and carry away. `memory` hides it better; a script that may call `/auth/refresh` gets a token in all three.
         danger_script_readable_token: bool = "false";
     }
 }
@@ -187,7 +189,7 @@ section! {
     Csrf = "csrf" {
         /// What is done with a request that may be forged. `report` only logs it, for rolling the policy out; `danger_off` does not look.
         mode: CsrfMode = "enforce";
-        /// Other origins of the same site whose pages may act for the user.
+        /// Other origins of the same site whose pages may act for the user, and read what Sessile answers them (CORS, with cookies).
         trusted_origins: Vec<Origin> = "";
     }
 }
@@ -199,7 +201,7 @@ section! {
         algorithm: Algorithm = "ES256";
         /// How long a key signs.
         rotate: Duration = "30d", within "1m" to "3650d";
-        /// How long before its first use a key is published: longer than `session.staleness` and a second. The key set may be cached for the rest of it, so that whoever caches it has the key in time.
+        /// How long before its first use a key is published: longer than `session.staleness` and a second. The key set may be cached for the rest of it, less a minute or a fifth for clocks that differ, so that whoever caches it has the key in time.
         publish_ahead: Duration = "5m", within "1s" to "24h";
         /// File with the master key. Default: `master.key` in the data directory, made once, mode 0600.
         master_key_file: Option<PathBuf> = "";
@@ -323,8 +325,8 @@ section! {
         folder: Option<PathBuf> = "", named "static";
         /// Who may pass: everybody and the app is told of nobody, everybody and the app is told who is signed in, or signed-in users.
         access: Access = "session";
-        /// Where the JWT of sessions begun here lives.
-        storage: Storage = "hybrid";
+        /// Where the JWT lives for requests under this prefix, and for sessions begun here. Default: `session.storage`.
+        storage: Option<Storage> = "";
         /// How recently the user must have signed in.
         max_auth_age: Option<Duration> = "", within "1s" to "400d";
         /// Whether WebSocket handshakes pass. Default: where a session is needed, so that each connection has a session to end with.

@@ -131,21 +131,35 @@ impl fmt::Display for StoreUrl {
 }
 
 impl Setting for Storage {
-    const FORM: &'static str = "\"hybrid\"";
+    const FORM: &'static str = "\"hybrid\", \"server-session\", \"database\", \"cookie\", \"memory\", \"session-storage\" or \"local-storage\"";
 
     fn from_text(text: &str) -> Result<Self, Fault> {
-        match text.parse() {
-            Ok(Self::Hybrid) => Ok(Self::Hybrid),
-            Ok(storage) => Err(Fault::new(
-                format!("storage = \"{storage}\" arrives in a later version"),
-                "write \"hybrid\": a short access JWT in an HttpOnly cookie, renewed by the gateway",
-            )),
-            Err(unknown) => {
-                let meant = nearest(text, Self::ALL.map(Self::name));
-                let hint = meant.map_or_else(String::new, |name| format!("; did you mean \"{name}\"?"));
-                Err(Fault::new(format!("{unknown}{hint}"), "write \"hybrid\", the one this version offers"))
-            }
+        text.parse().map_err(|_| {
+            let meant = nearest(text, Self::ALL.map(Self::name));
+            let hint = meant.map_or_else(String::new, |name| format!("; did you mean \"{name}\"?"));
+            not::<Self>(format!("no storage has this name{hint}"))
+        })
+    }
+}
+
+/// A storage that may be a client's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientStorage(pub Storage);
+
+impl Setting for ClientStorage {
+    const FORM: &'static str = "\"memory\", \"session-storage\" or \"local-storage\"";
+
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        match Storage::from_text(text)? {
+            storage if storage.is_body_delivered() => Ok(Self(storage)),
+            _ => Err(not::<Self>("this storage is a site's choice, not a client's: its token travels in a cookie")),
         }
+    }
+}
+
+impl fmt::Display for ClientStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sessile::Access;
+use sessile_core::Storage;
 use sessile_core::crypto::Algorithm;
 
 use super::kinds::{Prefix, StoreUrl};
@@ -20,6 +21,7 @@ pub(super) fn check(settings: &Settings, purpose: Purpose, mistakes: &mut Mistak
     rules.listeners();
     rules.tls();
     rules.session();
+    rules.storages();
     rules.keys();
     rules.store(purpose);
     rules.sign_in();
@@ -42,9 +44,10 @@ fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// The loopback origins that every browser trusts over plain http.
+/// The loopback origins that browsers trust over plain http. Names under `localhost` never leave the machine either
+/// (RFC 6761 section 6.3); of the large browsers Safari alone does not resolve them.
 fn is_local(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
 }
 
 impl Rules<'_> {
@@ -197,12 +200,31 @@ impl Rules<'_> {
                 "choose a shorter session.grace",
             );
         }
-        if *session.danger_script_readable_token {
-            session.danger_script_readable_token.refuse(
-                self.mistakes,
-                "nothing to allow: no storage of this version hands its token to scripts",
-                "remove it",
-            );
+    }
+
+    /// A token that scripts can read is somebody's spelled decision.
+    fn storages(&mut self) {
+        let Settings { session, routes, .. } = self.settings;
+        let danger = &session.danger_script_readable_token;
+        if !sound(&[&session.storage, &session.client_storages, danger]) {
+            return;
+        }
+        const REMEDY: &str = "choose \"hybrid\", or \"memory\" if the page must hold a token, or set \
+                              session.danger_script_readable_token = true";
+        let refused = |storage: Storage| storage.shape().danger.filter(|_| !**danger);
+        if let Some(why) = refused(*session.storage) {
+            session.storage.refuse(self.mistakes, why, REMEDY);
+        }
+        if let Some(why) = session.client_storages.iter().find_map(|storage| refused(storage.0)) {
+            session.client_storages.refuse(self.mistakes, why, REMEDY);
+        }
+        for row in routes {
+            if let Some(why) = row.route.storage.filter(|_| row.route.storage.is_sound()).and_then(refused) {
+                row.route.storage.refuse(self.mistakes, why, REMEDY);
+            }
+        }
+        if **danger && storages(self.settings).all(|storage| storage.shape().danger.is_none()) {
+            danger.refuse(self.mistakes, "nothing to allow: no storage in use hands its token to scripts", "remove it");
         }
     }
 
@@ -465,6 +487,14 @@ impl Rules<'_> {
     }
 }
 
+/// Every storage that is in use.
+fn storages(settings: &Settings) -> impl Iterator<Item = Storage> {
+    let session = &settings.session;
+    let of_clients = session.client_storages.iter().map(|storage| storage.0);
+    let of_routes = settings.routes.iter().filter_map(|row| *row.route.storage);
+    std::iter::once(*session.storage).chain(of_clients).chain(of_routes)
+}
+
 fn overlaps(prefix: &Found<Prefix>, other: &str) -> bool {
     prefix.covers(other) || Prefix(other.to_owned()).covers(&prefix.0)
 }
@@ -475,6 +505,13 @@ fn warnings(settings: &Settings) -> Vec<Warning> {
     for danger in [&settings.server.danger_plain_http_behind_proxy, &settings.ops.danger_network_listen] {
         if **danger {
             warn(danger.key().path, danger.key().why.trim().to_owned());
+        }
+    }
+    if *settings.session.danger_script_readable_token {
+        for storage in storages(settings) {
+            if let Some(why) = storage.shape().danger {
+                warn("session.danger_script_readable_token", format!("storage \"{storage}\": {why}"));
+            }
         }
     }
     if *settings.keys.algorithm == Algorithm::Hs256 {

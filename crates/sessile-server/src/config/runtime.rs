@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use sessile::password::{Argon2Cost, PasswordPolicy, ThrottlePolicy};
 use sessile::{Access, ApiClient, EngineConfig, KeyPolicy};
-use sessile_core::SecretText;
 use sessile_core::cookie::CookieConfig;
 use sessile_core::cors::{AllowedOrigins, CorsConfig};
 use sessile_core::csrf::CsrfConfig;
@@ -14,6 +13,7 @@ use sessile_core::fault::{ConfigFault, Weight};
 use sessile_core::headers::{self, Csp, Rule};
 use sessile_core::origin::Origin;
 use sessile_core::policy::Limits;
+use sessile_core::{SecretText, Storage};
 
 use super::document::Given;
 use super::keys::{Argon2, Headers, RouteCors, RouteHeaders};
@@ -162,6 +162,8 @@ fn engine(settings: &Settings, origin: Origin, purpose: Purpose, mistakes: &mut 
         client_id: settings.token.client_id.value.clone(),
         prefix: settings.server.auth_prefix.0.clone(),
         storage: *settings.session.storage,
+        client_storages: settings.session.client_storages.iter().map(|storage| storage.0).collect(),
+        route_storages: settings.routes.iter().filter_map(|row| *row.route.storage).collect(),
         limits: limits(settings),
         cookie: CookieConfig {
             path: settings.cookie.path.value.clone(),
@@ -421,7 +423,7 @@ fn gateway(settings: &Settings, headers: &headers::Policy) -> GatewaySettings {
             let everything = RouteSettings::new("/", TargetSettings::upstream(url.0.as_str()), Access::Session);
             vec![RouteSettings { headers: headers.clone(), storage: *settings.session.storage, ..everything }]
         }
-        None => settings.routes.iter().filter_map(|row| route(row, headers)).collect(),
+        None => settings.routes.iter().filter_map(|row| route(row, headers, *settings.session.storage)).collect(),
     };
     GatewaySettings {
         tls,
@@ -440,7 +442,7 @@ fn gateway(settings: &Settings, headers: &headers::Policy) -> GatewaySettings {
     }
 }
 
-fn route(row: &RouteRow, headers: &headers::Policy) -> Option<RouteSettings> {
+fn route(row: &RouteRow, headers: &headers::Policy, storage: Storage) -> Option<RouteSettings> {
     let route = &row.route;
     let target = match (&*route.upstream, &*route.folder) {
         (Some(url), _) => TargetSettings::Upstream(UpstreamSettings {
@@ -455,7 +457,7 @@ fn route(row: &RouteRow, headers: &headers::Policy) -> Option<RouteSettings> {
         (None, None) => return None,
     };
     let mut settings = RouteSettings::new(route.prefix.as_ref()?.0.clone(), target, *route.access);
-    settings.storage = *route.storage;
+    settings.storage = route.storage.unwrap_or(storage);
     settings.max_auth_age = *route.max_auth_age;
     settings.upgrade = *route.upgrade;
     settings.max_body = route.max_body.map(u64::from);

@@ -8,8 +8,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, LOCATION, ORIGIN, SET_COOKIE,
-    UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -19,13 +18,12 @@ use hyper::upgrade::OnUpgrade;
 use sessile::arrival::Forwarded;
 use sessile::guard::append_cookies;
 use sessile::respond::{self, Problem};
-use sessile::{Access, Arrival, Engine, Forward, Guarded, Peer, RoutePolicy, surface};
+use sessile::{Access, Arrival, Engine, Forward, Guarded, Peer, RoutePolicy, sharing, surface};
 use sessile_core::client::{self, Client};
 use sessile_core::cookie::{self, SetCookie};
-use sessile_core::cors::{self, CorsConfig, PreflightRequest, PreflightVerdict};
+use sessile_core::cors::PreflightVerdict;
 use sessile_core::encoding::base64url;
 use sessile_core::event::{Event, EventName, RequestId};
-use sessile_core::headers::{Field, HeaderEdit};
 use sessile_core::{crypto, headers as policies};
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
@@ -220,16 +218,16 @@ impl Worker {
         let body = RequestBody::new(body, limits, route.max_body);
         let response = match &route.cors {
             None => self.pass_guard(&passage, route, wish, on_upgrade, body).await,
-            Some(cors) => match preflight(cors, parts) {
+            Some(cors) => match sharing::preflight(cors, parts) {
                 PreflightVerdict::NotAPreflight => {
                     let mut response = self.pass_guard(&passage, route, wish, on_upgrade, body).await;
-                    share(cors, &parts.headers, response.headers_mut());
+                    sharing::share(cors, &parts.headers, response.headers_mut());
                     response
                 }
                 PreflightVerdict::Allow(edits) | PreflightVerdict::Refuse(_, edits) => {
                     let mut response = Response::new(ResponseBody::full(Bytes::new()));
                     *response.status_mut() = StatusCode::NO_CONTENT;
-                    apply(edits, response.headers_mut());
+                    sharing::apply(edits, response.headers_mut());
                     response
                 }
             },
@@ -681,51 +679,5 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
     match (values.next(), values.next()) {
         (Some(value), None) => Some(value),
         _ => None,
-    }
-}
-
-fn field<'a>(headers: &'a HeaderMap, name: impl http::header::AsHeaderName) -> Field<'a> {
-    Field::of(headers.get_all(name).into_iter().map(HeaderValue::as_bytes))
-}
-
-fn preflight(config: &CorsConfig, parts: &Parts) -> PreflightVerdict {
-    cors::preflight(
-        config,
-        &PreflightRequest {
-            method: parts.method.as_str(),
-            origin: field(&parts.headers, ORIGIN),
-            request_method: field(&parts.headers, http::header::ACCESS_CONTROL_REQUEST_METHOD),
-            request_headers: field(&parts.headers, http::header::ACCESS_CONTROL_REQUEST_HEADERS),
-        },
-    )
-}
-
-/// Puts the CORS fields of a route on an answer, whoever made it.
-fn share(config: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap) {
-    let edits = {
-        let current: Vec<(&str, &[u8])> =
-            response.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        cors::response_headers(config, field(request, ORIGIN), &current)
-    };
-    apply(edits, response);
-}
-
-fn apply(edits: Vec<HeaderEdit>, headers: &mut HeaderMap) {
-    for edit in edits {
-        match edit {
-            HeaderEdit::Set(name, value) => {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.insert(HeaderName::from_static(name), value);
-                }
-            }
-            HeaderEdit::Append(name, value) => {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.append(HeaderName::from_static(name), value);
-                }
-            }
-            HeaderEdit::Remove(name) => {
-                headers.remove(name);
-            }
-        }
     }
 }

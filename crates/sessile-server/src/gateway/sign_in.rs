@@ -102,7 +102,7 @@ async fn sign_in(engine: &Engine, arrival: &Arrival<'_>, assertion: Assertion, s
             tracing::error!(%error, "a sign-in that the application asserted did not begin a session");
             Acted::Refused(match error {
                 SignInError::ClaimsTooLarge(_) | SignInError::Token(_) => Problem::ClaimsTooLarge,
-                SignInError::Store(_) => unavailable(),
+                SignInError::Store(_) | SignInError::EndedMeanwhile => unavailable(),
                 SignInError::Entropy(_) => Problem::Internal,
             })
         }

@@ -50,7 +50,7 @@ pub(super) async fn list_sessions(ops: Arc<Ops>, call: Call) -> Answer {
     let page = engine.vault().list(subject.as_ref(), after, limit(&call)?).await?;
     let now = engine.now().wall;
     let live = page.sessions.iter().filter(|session| matches!(session.life(engine.limits(), now), Life::LiveUntil(_)));
-    let sessions: Vec<Value> = live.map(|session| views::session(session, engine.limits())).collect();
+    let sessions: Vec<Value> = live.map(|session| views::session(session, engine.config())).collect();
     let next = page.next.map(|id| engine.vault().seal_cursor(&listing, id.as_bytes())).transpose()?;
     Ok(json(&json!({ "sessions": sessions, "next": next })))
 }
@@ -58,7 +58,7 @@ pub(super) async fn list_sessions(ops: Arc<Ops>, call: Call) -> Answer {
 /// `GET /admin/v1/sessions/{id}`.
 pub(super) async fn one_session(ops: Arc<Ops>, call: Call) -> Answer {
     let session = ops.engine.session(path_as(&call, "id")?).await?.ok_or(Problem::NotFound)?;
-    Ok(json(&views::session(&session, ops.engine.limits())))
+    Ok(json(&views::session(&session, ops.engine.config())))
 }
 
 /// `DELETE /admin/v1/sessions/{id}`. Ending what has ended succeeds.

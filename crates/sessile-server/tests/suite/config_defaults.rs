@@ -199,6 +199,8 @@ fn the_public_url_follows_the_listener() {
     assert_eq!(origin(""), "http://localhost:8080");
     assert_eq!(origin("listen = \"127.0.0.1:80\"\n"), "http://localhost");
     assert_eq!(origin("listen = \"[::1]:9000\"\n"), "http://localhost:9000");
+    let named = "http://app.localhost:8080";
+    assert_eq!(origin(&format!("public_url = \"{named}\"\n")), named, "RFC 6761: it never leaves the machine");
     let refused = |text: &str| load(&format!("{GOOD}{text}")).expect_err(text).to_string();
     assert!(refused("listen = \"127.0.0.1:0\"\n").contains("set server.public_url"));
     assert!(refused("listen = \"192.0.2.1:8080\"\n").contains("set server.public_url"));
@@ -234,7 +236,8 @@ fn the_longest_access_token_fits_the_verifier() {
         issuer: config.issuer.clone(),
         audience: config.audience.clone(),
         leeway: Duration::ZERO,
-        longest_token: config.longest_token(),
+        longest_token: config.longest_renewed(),
+        longest_unrenewed: config.longest_token(),
     };
     assert!(expected.longest_token >= config.limits.access);
 }

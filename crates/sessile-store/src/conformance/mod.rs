@@ -20,6 +20,7 @@ mod feed;
 mod races;
 mod records;
 mod sessions;
+mod tokens;
 mod world;
 
 use std::fmt;
@@ -140,6 +141,14 @@ checks! {
     sessions::revocation_ends_all proves "I9";
     sessions::pages_list_everything_once proves "R-018, K2";
     sessions::sweeping_takes_what_is_over proves "S23, R-177";
+    tokens::a_row_is_found_with_its_session proves "the token registry";
+    tokens::a_row_needs_a_live_session proves "I8, E1";
+    tokens::deleting_a_row_is_the_revocation proves "R-069, I8";
+    tokens::rows_die_with_their_session proves "I8, I9";
+    tokens::rows_outlive_renewal proves "the token registry";
+    tokens::a_session_has_so_many_rows proves "R-177";
+    tokens::uses_move_forward_alone proves "R-022, T3";
+    tokens::uses_create_nothing proves "I8, E1";
     races::one_of_many_rotations_wins proves "R-173, I1, F1";
     races::as_many_survive_as_may proves "R-029, R-173";
     races::one_of_many_insertions_wins proves "I12, R-173";

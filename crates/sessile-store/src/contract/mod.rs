@@ -1,4 +1,4 @@
-//! What a backend promises: seven small traits, [`Backend`] as their sum.
+//! What a backend promises: small traits, [`Backend`] as their sum.
 
 mod accounts;
 mod events;
@@ -6,6 +6,7 @@ mod feed;
 mod keys;
 mod sessions;
 mod throttles;
+mod tokens;
 
 use std::fmt;
 
@@ -19,13 +20,14 @@ pub use feed::{Continuity, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed};
 pub use keys::{KeyAddition, KeyRevocation, Keys};
 pub use sessions::{Confirmation, Insertion, Revoked, RotateOutcome, Sessions};
 pub use throttles::Throttles;
+pub use tokens::{TOKENS_PER_SESSION, TokenAddition, Tokens};
 
 use crate::error::StoreError;
 use crate::record::SealedBlob;
 
 /// A store. Object safe; shared by every thread of a node.
 #[async_trait]
-pub trait Backend: Sessions + Feed + Keys + Accounts + Throttles + Events + fmt::Debug + Send + Sync {
+pub trait Backend: Sessions + Tokens + Feed + Keys + Accounts + Throttles + Events + fmt::Debug + Send + Sync {
     /// The name in logs and on the status page, such as `sqlite`.
     fn name(&self) -> &'static str;
 

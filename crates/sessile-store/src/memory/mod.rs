@@ -5,6 +5,7 @@
 
 mod records;
 mod state;
+mod tokens;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Scope, Seq};
 use sessile_core::{SessionId, Subject, Timestamp};
 
 use crate::contract::{FEED_KEEP_ENTRIES, FEED_KEEP_FOR};
 use crate::record::{
-    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey,
+    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey, TokenRow,
 };
 
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<SessionId, SealedSession>,
     by_subject: BTreeSet<(Subject, SessionId)>,
     by_end: BTreeSet<(Timestamp, SessionId)>,
+    pub(super) tokens: BTreeMap<TokenId, TokenRow>,
+    tokens_of: BTreeSet<(SessionId, Timestamp, TokenId)>,
     pub(super) keys: Vec<SealedKey>,
     pub(super) accounts: BTreeMap<AccountName, SealedAccount>,
     pub(super) failures: BTreeMap<ThrottleKey, FailureCount>,
@@ -36,6 +39,8 @@ impl State {
             sessions: BTreeMap::new(),
             by_subject: BTreeSet::new(),
             by_end: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            tokens_of: BTreeSet::new(),
             keys: Vec::new(),
             accounts: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -51,13 +56,21 @@ impl State {
 
     // Adds or replaces; the verbs decide which of the two they may do.
     pub(super) fn put(&mut self, record: SealedSession) {
-        self.remove(record.id);
+        self.take(record.id);
         self.by_subject.insert((record.subject.clone(), record.id));
         self.by_end.insert((record.over_at(), record.id));
         self.sessions.insert(record.id, record);
     }
 
+    /// Removes a record with its tokens' rows.
     pub(super) fn remove(&mut self, id: SessionId) {
+        self.take(id);
+        for token in self.tokens_of(id) {
+            self.remove_token(token);
+        }
+    }
+
+    fn take(&mut self, id: SessionId) {
         if let Some(record) = self.sessions.remove(&id) {
             self.by_end.remove(&(record.over_at(), id));
             self.by_subject.remove(&(record.subject, id));
@@ -68,6 +81,24 @@ impl State {
         self.sessions.clear();
         self.by_subject.clear();
         self.by_end.clear();
+        self.tokens.clear();
+        self.tokens_of.clear();
+    }
+
+    /// The tokens of a session, oldest first.
+    pub(super) fn tokens_of(&self, session: SessionId) -> Vec<TokenId> {
+        let from = (session, Timestamp::default(), TokenId::from_bytes([0; 16]));
+        self.tokens_of.range(from..).take_while(|(of, ..)| *of == session).map(|(.., id)| *id).collect()
+    }
+
+    pub(super) fn put_token(&mut self, row: TokenRow) {
+        self.tokens_of.insert((row.session, row.issued_at, row.id));
+        self.tokens.insert(row.id, row);
+    }
+
+    pub(super) fn remove_token(&mut self, id: TokenId) -> bool {
+        let Some(row) = self.tokens.remove(&id) else { return false };
+        self.tokens_of.remove(&(row.session, row.issued_at, id))
     }
 
     pub(super) fn of_subject(&self, subject: &Subject) -> Vec<SealedSession> {

@@ -36,6 +36,7 @@ mod schema;
 mod sessions;
 mod store;
 mod throttles;
+mod tokens;
 mod witness;
 mod writer;
 

@@ -9,7 +9,7 @@ use crate::error::{StoreError, WriteOutcome};
 pub(super) const APPLICATION_ID: i64 = 0x5345_534c;
 
 /// Step n leads from schema version n to n + 1. A step that was ever released is never edited.
-pub(super) const STEPS: &[&str] = &[V1];
+pub(super) const STEPS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE store (
@@ -85,6 +85,18 @@ CREATE TABLE events (
 ) STRICT;
 ";
 
+const V2: &str = "
+CREATE TABLE tokens (
+    id BLOB PRIMARY KEY NOT NULL,
+    session BLOB NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    subject TEXT NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    last_used_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_session ON tokens (session);
+";
+
 /// Brings the database to the version that `steps` lead to, in one transaction: killed at any point, it is either
 /// as it was or done. Of several processes at once, one does it and the others find it done (S22).
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
@@ -125,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    const V2: &str = "CREATE TABLE notes (text TEXT NOT NULL) STRICT; INSERT INTO notes VALUES ('kept');
+    const NEXT: &str = "CREATE TABLE notes (text TEXT NOT NULL) STRICT; INSERT INTO notes VALUES ('kept');
          ALTER TABLE accounts ADD COLUMN note TEXT;";
     // Takes minutes; long enough to be killed in.
     const ENDLESS: &str = "CREATE TABLE counted AS
@@ -155,13 +167,13 @@ mod tests {
         };
         let before = epoch(&open(&path));
         let mut connection = open(&path);
-        migrate(&mut connection, &[V1, V2]).unwrap();
-        assert_eq!((version(&connection).unwrap(), epoch(&connection)), (2, before));
+        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
+        assert_eq!((version(&connection).unwrap(), epoch(&connection)), (3, before));
         assert!(tables(&connection).contains(&"notes".to_owned()));
         // Done is done: a second start runs nothing.
-        migrate(&mut connection, &[V1, V2]).unwrap();
+        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
         let refused = migrate(&mut connection, STEPS).unwrap_err();
-        assert!(matches!(refused, StoreError::NewerSchema { found: 2, known: 1 }), "{refused}");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 3, known: 2 }), "{refused}");
     }
 
     /// S22: a step that fails leaves nothing behind, neither of itself nor of the steps before it.
@@ -171,12 +183,12 @@ mod tests {
         let path = directory.path().join("store");
         migrate(&mut open(&path), STEPS).unwrap();
         let before = tables(&open(&path));
-        let failing = [V1, V2, "CREATE TABLE half (one); INSERT INTO nowhere VALUES (1);"];
+        let failing = [V1, V2, NEXT, "CREATE TABLE half (one); INSERT INTO nowhere VALUES (1);"];
         migrate(&mut open(&path), &failing).unwrap_err();
-        assert_eq!((version(&open(&path)).unwrap(), tables(&open(&path))), (1, before));
+        assert_eq!((version(&open(&path)).unwrap(), tables(&open(&path))), (2, before));
         // Negative control: without the fault the same steps go through.
-        migrate(&mut open(&path), &failing[..2]).unwrap();
-        assert_eq!(version(&open(&path)).unwrap(), 2);
+        migrate(&mut open(&path), &failing[..3]).unwrap();
+        assert_eq!(version(&open(&path)).unwrap(), 3);
     }
 
     /// S22: of many that start at once on an old schema, one migrates; the steps would fail if run twice.
@@ -191,8 +203,8 @@ mod tests {
                 scope.spawn(|| {
                     let mut connection = open(&path);
                     barrier.wait();
-                    migrate(&mut connection, &[V1, V2]).unwrap();
-                    assert_eq!(version(&connection).unwrap(), 2);
+                    migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
+                    assert_eq!(version(&connection).unwrap(), 3);
                 });
             }
         });
@@ -205,7 +217,7 @@ mod tests {
     fn killed_while_migrating_nothing_is_half_done() {
         const CHILD: &str = "SESSILE_TEST_MIGRATING";
         if let Some(path) = std::env::var_os(CHILD) {
-            migrate(&mut open(Path::new(&path)), &[V1, V2, ENDLESS]).unwrap();
+            migrate(&mut open(Path::new(&path)), &[V1, V2, NEXT, ENDLESS]).unwrap();
             return;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -229,9 +241,9 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         let mut connection = open(&path);
-        assert_eq!(version(&connection).unwrap(), 1);
-        assert!(!tables(&connection).contains(&"notes".to_owned()));
-        migrate(&mut connection, &[V1, V2]).unwrap();
         assert_eq!(version(&connection).unwrap(), 2);
+        assert!(!tables(&connection).contains(&"notes".to_owned()));
+        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
+        assert_eq!(version(&connection).unwrap(), 3);
     }
 }

@@ -15,8 +15,15 @@ use crate::record::SealedSession;
 const BUCKET_MILLIS: i64 = 10 * 60 * 1000;
 
 // `now - last_seen_at` cannot overflow; `last_seen_at + idle` could.
-const NOT_OVER: &str = "absolute_end > :now AND :now - last_seen_at < idle";
+pub(super) const NOT_OVER: &str = "absolute_end > :now AND :now - last_seen_at < idle";
 const OVER: &str = "(absolute_end <= :now OR :now - last_seen_at >= idle)";
+
+// Activity moves when a session was last seen, and with it the bucket of its end. idle and last_seen_at may lie at the
+// ends of what a column holds: the bucket is capped by absolute_end first.
+pub(super) const SEEN: &str = "last_seen_at = max(last_seen_at, :now),
+     over_bucket = CASE WHEN absolute_end - idle <= max(last_seen_at, :now) THEN absolute_end
+                        ELSE max(last_seen_at, :now) + idle END / 600000";
+const _: () = assert!(BUCKET_MILLIS == 600_000);
 
 pub(super) fn insert(connection: &Connection, new: &SealedSession, cap: u32) -> Result<Insertion> {
     let taken = connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?")?.exists([new.id.as_bytes()])?;
@@ -77,16 +84,13 @@ pub(super) fn rotate(
     expected: Generation,
     now: Timestamp,
 ) -> Result<RotateOutcome> {
-    // idle and last_seen_at may lie at the ends of what a column holds: the bucket is capped by absolute_end first.
     let rotated = connection
         .prepare_cached(&format!(
             "UPDATE sessions SET
                  generation = generation + 1,
                  rotated_at = max(rotated_at, :now),
-                 last_seen_at = max(last_seen_at, :now),
                  confirmed_at = NULL,
-                 over_bucket = CASE WHEN absolute_end - idle <= max(last_seen_at, :now) THEN absolute_end
-                                    ELSE max(last_seen_at, :now) + idle END / {BUCKET_MILLIS}
+                 {SEEN}
              WHERE id = :id AND generation = :expected AND {NOT_OVER}
              RETURNING {SESSION}"
         ))?

@@ -6,6 +6,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result as SqlResult};
 use sessile_core::event::Event;
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::token::KeyId;
@@ -16,14 +17,15 @@ use tokio::time::timeout;
 use super::queue::Refused;
 use super::reader::Health;
 use super::writer::{Need, Write};
-use super::{SqliteStore, accounts, events, feed, keys, sessions, throttles};
+use super::{SqliteStore, accounts, events, feed, keys, sessions, throttles, tokens};
 use crate::contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events, Feed,
-    Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles,
+    Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles, TokenAddition, Tokens,
 };
 use crate::error::{StoreError, WriteOutcome};
 use crate::record::{
-    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey,
+    AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey, TokenRow,
+    Use,
 };
 
 impl SqliteStore {
@@ -161,6 +163,30 @@ impl Sessions for SqliteStore {
 
     async fn count(&self) -> Result<u64, StoreError> {
         self.read(sessions::total).await
+    }
+}
+
+#[async_trait]
+impl Tokens for SqliteStore {
+    async fn add_token(&self, row: TokenRow) -> Result<TokenAddition, StoreError> {
+        self.write(Need::Room, move |connection| tokens::add(connection, &row)).await
+    }
+
+    async fn find_token(&self, id: TokenId) -> Result<Option<(TokenRow, SealedSession)>, StoreError> {
+        self.read(move |connection| tokens::find(connection, id)).await
+    }
+
+    async fn list_tokens(&self, session: SessionId) -> Result<Vec<TokenRow>, StoreError> {
+        self.read(move |connection| tokens::list(connection, session)).await
+    }
+
+    async fn remove_token(&self, id: TokenId) -> Result<bool, StoreError> {
+        self.write(Need::Reserve, move |connection| tokens::remove(connection, id)).await
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        self.write(Need::Reserve, move |connection| tokens::note_uses(connection, &uses)).await
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod keys;
 mod ops;
 mod sessions;
+mod tokens;
 mod upkeep;
 
 use std::sync::Arc;

@@ -197,7 +197,7 @@ impl Vault {
         Ok(record)
     }
 
-    fn open_session(&self, record: SealedSession) -> Result<Kept, StoreError> {
+    pub(super) fn open_session(&self, record: SealedSession) -> Result<Kept, StoreError> {
         let plaintext = with_context(&record, |context| self.sealer.open(Purpose::Session, context, &record.sealed))?;
         let unreadable =
             || StoreError::Corrupt(format!("session {} opens to something else than a session", record.id));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use sessile_core::event::Event;
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
 use sessile_core::rotation::{Generation, SessionToken, Stored};
 use sessile_core::token::KeyId;
@@ -15,7 +16,8 @@ use sessile_store::record::{SealedAccount, SealedKey, SealedSession};
 use sessile_store::{
     AccountChange, AccountCreation, AccountName, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery,
     Events, FailureCount, Feed, InsertOutcome, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome,
-    Rotation, SealedBlob, Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, Vault, WriteOutcome,
+    Rotation, SealedBlob, Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens,
+    Use, Vault, WriteOutcome,
 };
 
 use crate::world::{START, after, crypto, entropy, master, new_session, subject, vault};
@@ -142,6 +144,25 @@ impl Accounts for Faulty {
     }
     async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<SealedAccount>, StoreError> {
         through!(self.list_accounts(after, limit))
+    }
+}
+
+#[async_trait]
+impl Tokens for Faulty {
+    async fn add_token(&self, row: TokenRow) -> Result<TokenAddition, StoreError> {
+        through!(self.add_token(row))
+    }
+    async fn find_token(&self, id: TokenId) -> Result<Option<(TokenRow, SealedSession)>, StoreError> {
+        through!(self.find_token(id))
+    }
+    async fn list_tokens(&self, session: SessionId) -> Result<Vec<TokenRow>, StoreError> {
+        through!(self.list_tokens(session))
+    }
+    async fn remove_token(&self, id: TokenId) -> Result<bool, StoreError> {
+        through!(self.remove_token(id))
+    }
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        through!(self.note_uses(uses))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sessile_core::event::Event;
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{Epoch, FeedItem, FeedPage, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::token::KeyId;
@@ -16,7 +17,7 @@ use sessile_store::record::{SealedAccount, SealedKey, SealedSession};
 use sessile_store::{
     AccountChange, AccountCreation, AccountName, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery,
     Events, FailureCount, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, SealedBlob,
-    Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, conformance,
+    Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens, Use, conformance,
 };
 use tokio::time::sleep;
 
@@ -94,6 +95,20 @@ enum Flaw {
     Reversed,
     /// The last witness wins.
     TakesAnyWitness,
+    /// Adding a token's row overwrites.
+    TokensUpsert,
+    /// Adds a token's row without looking for its session.
+    RegistersForAnybody,
+    /// Finds tokens in a cache.
+    FindsInCache,
+    /// Drops a session's rows when it is renewed.
+    RenewalDropsRows,
+    /// Bounds no session's rows.
+    KeepsAllRows,
+    /// Writes down the last use it hears of.
+    LastUseHeard,
+    /// A use of what is not there creates it.
+    UsesUpsert,
 }
 
 /// Each flaw, and the checks that must notice it.
@@ -140,6 +155,13 @@ const MUSEUM: &[(Flaw, &[&str])] = &[
     (Flaw::SweepsByAgeAlone, &["records::a_flood_does_not_wash_locks_away", "records::events_are_forgotten"]),
     (Flaw::Reversed, &["records::events_are_read_both_ways"]),
     (Flaw::TakesAnyWitness, &["races::one_witness_is_kept"]),
+    (Flaw::TokensUpsert, &["tokens::a_row_is_found_with_its_session"]),
+    (Flaw::RegistersForAnybody, &["tokens::a_row_needs_a_live_session"]),
+    (Flaw::FindsInCache, &["tokens::deleting_a_row_is_the_revocation", "tokens::rows_die_with_their_session"]),
+    (Flaw::RenewalDropsRows, &["tokens::rows_outlive_renewal"]),
+    (Flaw::KeepsAllRows, &["tokens::a_session_has_so_many_rows"]),
+    (Flaw::LastUseHeard, &["tokens::uses_move_forward_alone"]),
+    (Flaw::UsesUpsert, &["tokens::uses_create_nothing"]),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -175,6 +197,9 @@ struct Flawed {
     forgotten: Mutex<Vec<KeyId>>,
     epoch: Mutex<Option<Epoch>>,
     untold: Mutex<Option<(Instant, Seq)>>,
+    /// Every token's row that was ever added.
+    rows: Mutex<BTreeMap<TokenId, TokenRow>>,
+    heard: Mutex<Option<Timestamp>>,
 }
 
 impl Flawed {
@@ -186,6 +211,8 @@ impl Flawed {
             forgotten: Mutex::default(),
             epoch: Mutex::default(),
             untold: Mutex::default(),
+            rows: Mutex::default(),
+            heard: Mutex::default(),
         }
     }
 
@@ -261,6 +288,11 @@ impl Sessions for Flawed {
             (Flaw::RevivesTheOver, Some(record)) => asked = record.last_seen_at,
             (Flaw::SavesBack, _) => self.save_back(id).await?,
             _ => {}
+        }
+        if self.is(Flaw::RenewalDropsRows) {
+            for row in self.inner.list_tokens(id).await? {
+                self.inner.remove_token(row.id).await?;
+            }
         }
         Ok(match self.inner.rotate(id, expected, asked).await? {
             RotateOutcome::Rotated(mut record) => {
@@ -458,6 +490,64 @@ impl Accounts for Flawed {
             page.remove(0);
         }
         Ok(page)
+    }
+}
+
+#[async_trait]
+impl Tokens for Flawed {
+    async fn add_token(&self, row: TokenRow) -> Result<TokenAddition, StoreError> {
+        if self.is(Flaw::TokensUpsert) {
+            self.inner.remove_token(row.id).await?;
+        }
+        let added = self.inner.add_token(row.clone()).await?;
+        self.rows.lock().unwrap().insert(row.id, row);
+        Ok(match (self.flaw, added) {
+            (Flaw::RegistersForAnybody, TokenAddition::Gone) => TokenAddition::Added,
+            (_, added) => added,
+        })
+    }
+
+    async fn find_token(&self, id: TokenId) -> Result<Option<(TokenRow, SealedSession)>, StoreError> {
+        let found = self.inner.find_token(id).await?;
+        let known = self.rows.lock().unwrap().get(&id).cloned();
+        Ok(match (self.flaw, found, known) {
+            (Flaw::FindsInCache, None, Some(row)) => self.remembered(row.session).map(|record| (row, record)),
+            (Flaw::UsesUpsert, None, Some(row)) => self.remembered(row.session).map(|record| (row, record)),
+            (Flaw::LastUseHeard, Some((row, record)), _) => {
+                Some((TokenRow { last_used_at: *self.heard.lock().unwrap(), ..row }, record))
+            }
+            (_, found, _) => found,
+        })
+    }
+
+    async fn list_tokens(&self, session: SessionId) -> Result<Vec<TokenRow>, StoreError> {
+        if self.is(Flaw::KeepsAllRows) {
+            let rows = self.rows.lock().unwrap();
+            return Ok(rows.values().filter(|row| row.session == session).cloned().collect());
+        }
+        self.inner.list_tokens(session).await
+    }
+
+    async fn remove_token(&self, id: TokenId) -> Result<bool, StoreError> {
+        self.inner.remove_token(id).await
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        for one in uses {
+            *self.heard.lock().unwrap() = Some(one.at);
+            if let (Flaw::UsesUpsert, Some(token)) = (self.flaw, one.token) {
+                let row = TokenRow {
+                    id: token,
+                    session: one.session,
+                    subject: "anna".parse().unwrap(),
+                    issued_at: one.at,
+                    expires_at: one.at.plus(Duration::from_secs(60)),
+                    last_used_at: None,
+                };
+                self.rows.lock().unwrap().entry(token).or_insert(row);
+            }
+        }
+        self.inner.note_uses(uses).await
     }
 }
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_core::cookie::{self, CookieProblem, SetCookie};
+use sessile_core::cookie::CookieProblem;
 use sessile_core::event::{Event, EventName};
-use sessile_core::revocation::{Lineage, Reason, Scope, Standing};
-use sessile_core::rotation::{Presentation, SessionToken, Stored, present};
+use sessile_core::revocation::{Reason, Scope, Standing};
+use sessile_core::rotation::{Presentation, SessionToken, present};
 use sessile_core::session::{Admitted, Decision, Life, Refusal, Session, evaluate};
-use sessile_core::storage::{AccessTokenPlace, Renewal};
-use sessile_core::token::{TokenRefused, VerifiedToken};
-use sessile_core::{SecretText, SessionId, Storage};
-use sessile_store::{Kept, Rotation, StoreError, WriteOutcome};
+use sessile_core::storage::{AccessTokenPlace, Liveness, Offer, Renewal};
+use sessile_core::token::{AccessClaims, TokenRefused, VerifiedToken};
+use sessile_core::{Moment, SecretText, SessionId, Storage};
+use sessile_store::StoreError;
 
+use super::renew::{Purpose, Renewed};
 use super::warm::Warm;
 use super::{Actor, Engine};
 use crate::arrival::{Arrival, Bearer};
@@ -34,13 +35,27 @@ pub enum Admission {
 pub struct Pass {
     /// Proof that it may be forwarded.
     pub admitted: Admitted,
-    renewed: Option<Box<Renewed>>,
+    by: Proof,
+    pub(super) renewed: Option<Box<Renewed>>,
 }
 
 impl Pass {
+    pub(super) fn new(admitted: Admitted, by: Proof) -> Self {
+        Self { admitted, by, renewed: None }
+    }
+
+    pub(super) fn renewed(admitted: Admitted, renewed: Renewed) -> Self {
+        Self { admitted, by: Proof::SessionToken, renewed: Some(Box::new(renewed)) }
+    }
+
     /// The session.
     pub fn session(&self) -> SessionId {
         self.admitted.session()
+    }
+
+    /// What of the request proved it.
+    pub fn by(&self) -> Proof {
+        self.by
     }
 
     /// Whether this request was given a fresh access token.
@@ -49,14 +64,27 @@ impl Pass {
     }
 }
 
-#[derive(Debug)]
-struct Renewed {
-    session: Session,
-    token: Stored<SessionToken>,
-    access: Arc<VerifiedToken>,
-    /// Whether the browser may lack the session token: after a rotation and in a grace, not for a young token
-    /// that it has just presented.
-    resend: bool,
+/// What of a request proved its session. A browser attaches cookies to whatever any site makes it send; a bearer token
+/// only the page's own script attaches, so it alone needs no proof against cross-site requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The access token, as a bearer token.
+    Bearer,
+    /// The access token, in its cookie.
+    AccessCookie,
+    /// The session token, in its cookie.
+    SessionToken,
+}
+
+impl Proof {
+    /// Where a storage must put its access token for this to be the proof.
+    const fn place(self) -> AccessTokenPlace {
+        match self {
+            Self::Bearer => AccessTokenPlace::Body,
+            Self::AccessCookie => AccessTokenPlace::Cookie,
+            Self::SessionToken => AccessTokenPlace::Server,
+        }
+    }
 }
 
 /// A request without a live session.
@@ -69,7 +97,7 @@ pub struct Anonymous {
 /// Why a request is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyAnonymous {
-    /// It carries nothing of ours.
+    /// It carries nothing of ours that opens anything here.
     NoCredentials,
     /// The session has passed its idle or absolute timeout.
     Expired,
@@ -106,105 +134,164 @@ impl WhyAnonymous {
     }
 }
 
-fn anonymous(why: WhyAnonymous) -> Admission {
+pub(super) fn anonymous(why: WhyAnonymous) -> Admission {
     Admission::Anonymous(Anonymous { why })
 }
 
 enum ByToken {
     Pass(Admitted),
     PassAndRenew(Admitted),
+    /// Its session keeps its token elsewhere on this route. Whether it lives is not judged yet.
+    Convert(Arc<Warm>),
     No(WhyAnonymous),
     Unavailable(StoreError),
 }
 
 /// Clock skew between nodes that the view's coverage allows for.
 const SKEW: Duration = Duration::from_secs(60);
-/// Lost rotation races in a row before giving up; each means that another request made progress.
-const ROTATION_TRIES: usize = 8;
 
 impl Engine {
-    /// Judges what a request presents to a route of `storage`, renewing the session where that is due and the
-    /// storage renews by itself. Touches the store only for a token's first sight on this node, for renewal,
-    /// or when the view is stale.
-    pub async fn admit(&self, arrival: &Arrival<'_>, storage: Storage) -> Admission {
-        self.judge(arrival, storage, true).await
-    }
-
-    /// As [`admit`](Self::admit), but changes nothing: for status questions, which never extend a session.
-    pub async fn peek(&self, arrival: &Arrival<'_>, storage: Storage) -> Admission {
-        self.judge(arrival, storage, false).await
-    }
-
-    async fn judge(&self, arrival: &Arrival<'_>, storage: Storage, renew: bool) -> Admission {
-        let shape = storage.shape();
-        let presented = arrival.presented();
-        match presented.problem {
-            None => {}
-            Some(CookieProblem::Duplicate) => {
-                self.note(EventName::CookieTossing, WhyAnonymous::CookieTossing.code(), arrival, None);
-                return anonymous(WhyAnonymous::CookieTossing);
-            }
-            // That token is absent; the other one counts.
-            Some(CookieProblem::Malformed) => self.note(EventName::TokenForged, "cookie_malformed", arrival, None),
+    /// Judges what a request presents to a route that offers `offer`. Renews the session where that is due and its
+    /// storage renews by itself, and converts it where the route keeps its token elsewhere. Touches the store only for
+    /// a token's first sight on this node, for renewal, when the view is stale, and for storage `database`.
+    pub async fn admit(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
+        match self.odd_cookies(arrival) {
+            Some(why) => anonymous(why),
+            None => self.judge(arrival, offer).await,
         }
-        let access = match shape.access_token {
-            AccessTokenPlace::Cookie => {
-                if let Bearer::One(token) = arrival.bearer()
-                    && presented.access_token.is_none()
-                    && presented.session_token.is_none()
-                    && self.verify_token(token.expose()).is_ok()
-                {
-                    self.note(EventName::AuthzFail, WhyAnonymous::WrongPlace.code(), arrival, None);
-                    return anonymous(WhyAnonymous::WrongPlace);
-                }
-                presented.access_token.clone()
-            }
-            AccessTokenPlace::Body => match arrival.bearer() {
-                Bearer::One(token) => Some(token),
-                Bearer::None | Bearer::Ambiguous => None,
-            },
-            AccessTokenPlace::Server => None,
-        };
-        let session_token = presented.session_token.as_ref();
-        let of_another = |admitted: &Admitted| session_token.is_some_and(|token| token.id() != admitted.session());
-        let may_renew = renew && shape.renewal == Renewal::Transparent;
+    }
 
-        let mut why = if presented.any { WhyAnonymous::Forged } else { WhyAnonymous::NoCredentials };
-        if let Some(access) = access {
-            match self.admit_by_access_token(&access, storage, arrival).await {
-                // Two sessions' cookies in one request were not set by us together.
-                ByToken::Pass(admitted) | ByToken::PassAndRenew(admitted) if of_another(&admitted) => {
-                    self.note(EventName::TokenForged, "mixed_sessions", arrival, None);
-                    return anonymous(WhyAnonymous::Forged);
-                }
-                ByToken::Pass(admitted) => return Admission::Admitted(Pass { admitted, renewed: None }),
-                ByToken::PassAndRenew(admitted) => {
-                    // The token still opens the door: a store that is away only postpones the renewal.
-                    return match session_token.filter(|_| may_renew) {
-                        Some(token) => match self.renew(token, storage, arrival).await {
-                            Admission::Unavailable(_) => Admission::Admitted(Pass { admitted, renewed: None }),
-                            renewed @ (Admission::Admitted(_) | Admission::Anonymous(_)) => renewed,
-                        },
-                        None => Admission::Admitted(Pass { admitted, renewed: None }),
-                    };
+    /// As [`admit`](Self::admit), but changes nothing and takes a session token for a proof by itself: for questions
+    /// about the session, which never extend it.
+    pub async fn peek(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
+        if let Some(why) = self.odd_cookies(arrival) {
+            return anonymous(why);
+        }
+        let mut why = self.nothing(arrival);
+        for (access, proof) in access_tokens(arrival, offer) {
+            let verdict = match self.by_access_token(&access, proof, offer, arrival).await {
+                ByToken::Convert(warm) => self.judge_warm(&warm).await,
+                verdict => verdict,
+            };
+            match verdict {
+                ByToken::Pass(admitted) | ByToken::PassAndRenew(admitted) => {
+                    return self.unmixed(admitted, proof, arrival);
                 }
                 ByToken::No(reason) => why = reason,
-                ByToken::Unavailable(error) => {
-                    Metrics::add(&self.metrics().unavailable);
-                    return Admission::Unavailable(error);
+                ByToken::Convert(_) => why = WhyAnonymous::WrongPlace,
+                ByToken::Unavailable(error) => return self.cannot_tell(error),
+            }
+        }
+        match &arrival.presented().session_token {
+            Some(token) => self.recognise(token, offer, arrival).await,
+            None => anonymous(why),
+        }
+    }
+
+    // Two values under one name are refused; a value we cannot have written is absent, and the other one counts.
+    fn odd_cookies(&self, arrival: &Arrival<'_>) -> Option<WhyAnonymous> {
+        match arrival.presented().problem {
+            None => None,
+            Some(CookieProblem::Duplicate) => {
+                self.note(EventName::CookieTossing, WhyAnonymous::CookieTossing.code(), arrival, None);
+                Some(WhyAnonymous::CookieTossing)
+            }
+            Some(CookieProblem::Malformed) => {
+                self.note(EventName::TokenForged, "cookie_malformed", arrival, None);
+                None
+            }
+        }
+    }
+
+    fn nothing(&self, arrival: &Arrival<'_>) -> WhyAnonymous {
+        if arrival.presented().any { WhyAnonymous::Forged } else { WhyAnonymous::NoCredentials }
+    }
+
+    async fn judge(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
+        let session_token = arrival.presented().session_token.as_ref();
+        if self.is_misplaced_bearer(arrival, offer) {
+            self.note(EventName::AuthzFail, WhyAnonymous::WrongPlace.code(), arrival, None);
+            return anonymous(WhyAnonymous::WrongPlace);
+        }
+        let mut why = self.nothing(arrival);
+        for (access, proof) in access_tokens(arrival, offer) {
+            match self.by_access_token(&access, proof, offer, arrival).await {
+                ByToken::Pass(admitted) => return self.unmixed(admitted, proof, arrival),
+                ByToken::PassAndRenew(admitted) => {
+                    let pass = match self.unmixed(admitted, proof, arrival) {
+                        Admission::Admitted(pass) => pass,
+                        mixed => return mixed,
+                    };
+                    let renews = pass.admitted.claims().storage.shape().renewal == Renewal::Transparent;
+                    // The token still opens the door: a store that is away only postpones the renewal.
+                    return match session_token.filter(|_| renews) {
+                        Some(token) => match self.renew(token, offer, Purpose::Pass, arrival).await {
+                            Admission::Unavailable(_) => Admission::Admitted(pass),
+                            renewed @ (Admission::Admitted(_) | Admission::Anonymous(_)) => renewed,
+                        },
+                        None => Admission::Admitted(pass),
+                    };
                 }
+                ByToken::Convert(warm) => match session_token {
+                    // Such a token lives as long as its session: whoever holds it gains nothing by the conversion.
+                    None if warm.token.claims().storage.shape().renewal == Renewal::Never => {
+                        return self.convert(&warm, offer).await;
+                    }
+                    None => why = WhyAnonymous::WrongPlace,
+                    Some(token) if token.id() != warm.token.claims().session => return self.mixed(arrival),
+                    Some(_) => break,
+                },
+                // Somebody else's bearer token: the cookies decide.
+                ByToken::No(WhyAnonymous::Forged) if proof == Proof::Bearer => why = WhyAnonymous::Forged,
+                // Ours, and dead: whoever attached it is to learn that, whatever cookies came along.
+                ByToken::No(reason) if proof == Proof::Bearer => return anonymous(reason),
+                ByToken::No(reason) => why = reason,
+                ByToken::Unavailable(error) => return self.cannot_tell(error),
             }
         }
         match session_token {
-            Some(token) if may_renew => self.renew(token, storage, arrival).await,
-            Some(token) if shape.access_token == AccessTokenPlace::Cookie => {
-                self.recognise(token, storage, arrival).await
-            }
-            _ => anonymous(why),
+            Some(token) if offer.takes_session_tokens() => self.by_session_token(token, offer, arrival).await,
+            Some(_) | None => anonymous(why),
         }
     }
 
-    async fn admit_by_access_token(&self, compact: &SecretText, storage: Storage, arrival: &Arrival<'_>) -> ByToken {
+    // A token that belongs into a cookie, in the hands of a script. Beside cookies of ours a bearer is simply not ours
+    // to read where no storage puts it.
+    fn is_misplaced_bearer(&self, arrival: &Arrival<'_>, offer: Offer) -> bool {
+        let presented = arrival.presented();
+        let bare = presented.access_token.is_none() && presented.session_token.is_none();
+        match arrival.bearer() {
+            Bearer::One(token) if bare && !offer.takes_bearers() => self.verify_token(token.expose()).is_ok(),
+            Bearer::One(_) | Bearer::None | Bearer::Ambiguous => false,
+        }
+    }
+
+    // Two sessions' credentials in one request were not set by us together.
+    fn unmixed(&self, admitted: Admitted, proof: Proof, arrival: &Arrival<'_>) -> Admission {
+        let session_token = arrival.presented().session_token.as_ref();
+        if session_token.is_some_and(|token| token.id() != admitted.session()) {
+            return self.mixed(arrival);
+        }
+        Admission::Admitted(Pass::new(admitted, proof))
+    }
+
+    fn mixed(&self, arrival: &Arrival<'_>) -> Admission {
+        self.note(EventName::TokenForged, "mixed_sessions", arrival, None);
+        anonymous(WhyAnonymous::Forged)
+    }
+
+    pub(super) fn cannot_tell(&self, error: StoreError) -> Admission {
+        Metrics::add(&self.metrics().unavailable);
+        Admission::Unavailable(error)
+    }
+
+    async fn by_access_token(
+        &self,
+        compact: &SecretText,
+        proof: Proof,
+        offer: Offer,
+        arrival: &Arrival<'_>,
+    ) -> ByToken {
         let now = self.now();
         let digest = self.0.crypto.sha256(compact.expose().as_bytes());
         let ring = self.0.ring.load();
@@ -216,9 +303,16 @@ impl Engine {
             },
         };
         drop(ring);
-        if warm.token.claims().storage != storage {
-            self.note(EventName::AuthzFail, WhyAnonymous::WrongPlace.code(), arrival, Some(&warm.token));
-            return ByToken::No(WhyAnonymous::WrongPlace);
+        let claimed = warm.token.claims().storage;
+        // A token counts only where its storage puts it.
+        let place = offer.place_of(claimed).filter(|_| claimed.shape().access_token == proof.place());
+        match place {
+            None => {
+                self.note(EventName::AuthzFail, WhyAnonymous::WrongPlace.code(), arrival, Some(&warm.token));
+                return ByToken::No(WhyAnonymous::WrongPlace);
+            }
+            Some(place) if place != claimed => return ByToken::Convert(warm),
+            Some(_) => {}
         }
         let verdict = self.judge_warm(&warm).await;
         if matches!(verdict, ByToken::Pass(_) | ByToken::PassAndRenew(_)) {
@@ -227,7 +321,37 @@ impl Engine {
         verdict
     }
 
+    async fn by_session_token(&self, token: &SessionToken, offer: Offer, arrival: &Arrival<'_>) -> Admission {
+        if offer.takes(Storage::ServerSession)
+            && let Some(warm) = self.remembered(token)
+        {
+            match self.judge_warm(&warm).await {
+                ByToken::Pass(admitted) => {
+                    Metrics::add(&self.metrics().admitted_warm);
+                    return Admission::Admitted(Pass::new(admitted, Proof::SessionToken));
+                }
+                ByToken::PassAndRenew(admitted) => {
+                    return match self.renew(token, offer, Purpose::Pass, arrival).await {
+                        Admission::Unavailable(_) => Admission::Admitted(Pass::new(admitted, Proof::SessionToken)),
+                        renewed @ (Admission::Admitted(_) | Admission::Anonymous(_)) => renewed,
+                    };
+                }
+                ByToken::No(WhyAnonymous::Expired) | ByToken::Convert(_) => {}
+                ByToken::No(reason) => return anonymous(reason),
+                ByToken::Unavailable(error) => return self.cannot_tell(error),
+            }
+        }
+        self.renew(token, offer, Purpose::Pass, arrival).await
+    }
+
     async fn judge_warm(&self, warm: &Arc<Warm>) -> ByToken {
+        match warm.token.claims().storage.shape().liveness {
+            Liveness::View | Liveness::Record => self.judge_by_view(warm).await,
+            Liveness::TokenRow => self.judge_by_row(warm).await,
+        }
+    }
+
+    async fn judge_by_view(&self, warm: &Arc<Warm>) -> ByToken {
         let now = self.now();
         let claims = warm.token.claims();
         let (standing, lineage) = {
@@ -238,13 +362,13 @@ impl Engine {
             Decision::Refuse(refusal) => return ByToken::No(refusal.into()),
             Decision::Admit(admitted) if warm.is_confirmed() => return ByToken::Pass(admitted),
             Decision::AdmitAndRenew(admitted) if warm.is_confirmed() => return ByToken::PassAndRenew(admitted),
-            // Receipt unconfirmed, or the record not yet seen: one conditional write tells both.
+            // Receipt unconfirmed, or the record not yet seen: one operation tells both.
             Decision::Admit(_) | Decision::AdmitAndRenew(_) | Decision::AskStore => {}
         }
-        let confirmed = self.0.vault.confirm(claims.session, claims.generation, now.wall).await;
+        let proved = self.prove(claims, now).await;
         // The store may have taken its time: everything else is judged as of now.
         let now = self.now();
-        let standing = match confirmed {
+        let standing = match proved {
             Ok(Some(session)) => match session.life(self.limits(), now.wall) {
                 Life::LiveUntil(_) => {
                     warm.set_confirmed();
@@ -256,16 +380,63 @@ impl Engine {
             },
             Ok(None) => Standing::Ended,
             Err(error) => {
-                let view = self.view();
-                let staleness = self.limits().staleness;
-                match view.standing(claims.session, warm.seen(), staleness, now.mono) {
-                    Standing::Ended => Standing::Ended,
-                    Standing::Live => Standing::Live,
-                    Standing::Unknown if view.covers(claims.issued_at, SKEW, staleness, now.mono) => Standing::Live,
+                let standing = self.view().standing(claims.session, warm.seen(), self.limits().staleness, now.mono);
+                match standing {
+                    Standing::Ended | Standing::Live => standing,
+                    Standing::Unknown if self.view_covers(claims, now) => Standing::Live,
                     Standing::Unknown => return ByToken::Unavailable(error),
                 }
             }
         };
+        self.verdict(warm, standing, now)
+    }
+
+    // That the session's record is there. A session that renews is told by it that its newest generation has arrived; to
+    // one that never does, this is the only sign of activity.
+    async fn prove(&self, claims: &AccessClaims, now: Moment) -> Result<Option<Session>, StoreError> {
+        match claims.storage.shape().renewal {
+            Renewal::Transparent | Renewal::ByClient => {
+                self.0.vault.confirm(claims.session, claims.generation, now.wall).await
+            }
+            Renewal::Never => {
+                let kept = self.0.vault.load(claims.session).await?;
+                if kept.is_some() {
+                    self.0.uses.note(claims.session, None, now.wall);
+                }
+                Ok(kept.map(|kept| kept.session().clone()))
+            }
+        }
+    }
+
+    // The view forgets that a session ended once no token of its time can be warm any more; of older tokens it knows
+    // nothing.
+    fn view_covers(&self, claims: &AccessClaims, now: Moment) -> bool {
+        let young = now.wall.since(claims.issued_at) <= self.config().longest_trust();
+        young && self.view().covers(claims.issued_at, SKEW, self.limits().staleness, now.mono)
+    }
+
+    // Storage `database`: the row is read each time, and its absence is the revocation.
+    async fn judge_by_row(&self, warm: &Arc<Warm>) -> ByToken {
+        let claims = warm.token.claims();
+        let standing = match self.0.vault.find_token(claims.token_id).await {
+            Ok(Some((row, kept))) if row.session == claims.session => {
+                match kept.session().life(self.limits(), self.now().wall) {
+                    Life::LiveUntil(_) => Standing::Live,
+                    Life::IdleTimeout | Life::AbsoluteTimeout => return ByToken::No(WhyAnonymous::Expired),
+                }
+            }
+            Ok(Some(_) | None) => Standing::Ended,
+            Err(error) => return ByToken::Unavailable(error),
+        };
+        let now = self.now();
+        let verdict = self.verdict(warm, standing, now);
+        if matches!(verdict, ByToken::Pass(_) | ByToken::PassAndRenew(_)) {
+            self.0.uses.note(claims.session, Some(claims.token_id), now.wall);
+        }
+        verdict
+    }
+
+    fn verdict(&self, warm: &Arc<Warm>, standing: Standing, now: Moment) -> ByToken {
         match evaluate(warm.token.clone(), standing, self.limits().renew_ahead(), now.wall) {
             Decision::Admit(admitted) => ByToken::Pass(admitted),
             Decision::AdmitAndRenew(admitted) => ByToken::PassAndRenew(admitted),
@@ -274,163 +445,19 @@ impl Engine {
         }
     }
 
-    /// Renews a session: rules 1 to 4 of product.md section 3.
-    pub(crate) async fn renew(&self, token: &SessionToken, storage: Storage, arrival: &Arrival<'_>) -> Admission {
-        match self.try_renew(token, storage, arrival).await {
-            Ok(admission) => admission,
-            Err(error) => {
-                Metrics::add(&self.metrics().unavailable);
-                Admission::Unavailable(error)
-            }
-        }
-    }
-
-    async fn try_renew(
-        &self,
-        token: &SessionToken,
-        storage: Storage,
-        arrival: &Arrival<'_>,
-    ) -> Result<Admission, StoreError> {
-        // What the token means is judged as of its arrival, however often the race for the write is lost, but not
-        // at all once it has waited for long: two rotations may have passed meanwhile, and an honest request would
-        // look like a thief's (the model checker found this). Half of G leaves the other half for a slow write.
-        let arrival_moment = arrival.at().unwrap_or_else(|| self.now());
-        let arrived = arrival_moment.wall;
-        let lineage = {
-            let view = self.view();
-            if view.has_ended(token.id()) {
-                return Ok(anonymous(WhyAnonymous::Ended));
-            }
-            view.lineage()
-        };
-        let Some(mut kept) = self.0.vault.load(token.id()).await? else {
-            return Ok(anonymous(WhyAnonymous::Ended));
-        };
-        if !self.0.vault.is_genuine(&kept, token) {
-            self.note(EventName::TokenForged, "session_token", arrival, None);
-            return Ok(anonymous(WhyAnonymous::Forged));
-        }
-        if kept.session().storage != storage {
-            return Ok(anonymous(WhyAnonymous::WrongPlace));
-        }
-        for _ in 0..ROTATION_TRIES {
-            if self.now().mono.since(arrival_moment.mono) >= self.limits().grace / 2 {
-                return Err(waited_too_long());
-            }
-            match kept.session().life(self.limits(), self.now().wall) {
-                Life::LiveUntil(_) => {}
-                Life::IdleTimeout | Life::AbsoluteTimeout => {
-                    self.note_session(EventName::SessionExpired, "timeout", kept.session(), arrival);
-                    return Ok(anonymous(WhyAnonymous::Expired));
-                }
-            }
-            match present(&kept.session().rotation, token.generation(), self.limits().grace, arrived) {
-                Presentation::Rotate => match self.0.vault.rotate(&kept, self.now().wall).await? {
-                    Rotation::Rotated { session, token } => {
-                        Metrics::add(&self.metrics().rotations);
-                        self.note_session(EventName::SessionRenewed, "rotated", &session, arrival);
-                        return self.admit_renewed(session, token, true, lineage);
-                    }
-                    Rotation::Superseded(current) => kept = current,
-                    Rotation::Gone => return Ok(anonymous(WhyAnonymous::Ended)),
-                },
-                Presentation::Keep => {
-                    let Some(session) = self.0.vault.confirm(token.id(), token.generation(), arrived).await? else {
-                        return Ok(anonymous(WhyAnonymous::Ended));
-                    };
-                    if session.rotation.generation != token.generation() {
-                        // Rotated since it was read: judge again, by what it is now.
-                        let Some(current) = self.0.vault.load(token.id()).await? else {
-                            return Ok(anonymous(WhyAnonymous::Ended));
-                        };
-                        kept = current;
-                        continue;
-                    }
-                    Metrics::add(&self.metrics().resends);
-                    let token = self.0.vault.resend(&kept);
-                    return self.admit_renewed(session, token, false, lineage);
-                }
-                Presentation::Grace => {
-                    Metrics::add(&self.metrics().resends);
-                    let token = self.0.vault.resend(&kept);
-                    return self.admit_renewed(kept.session().clone(), token, true, lineage);
-                }
-                Presentation::Reuse => {
-                    Metrics::add(&self.metrics().reuse_detected);
-                    return self.end_stolen(&kept, Reason::Reuse, EventName::TokenReuse, arrival).await;
-                }
-                Presentation::FromTheFuture => {
-                    return self.end_stolen(&kept, Reason::StoreRegressed, EventName::StoreRegressed, arrival).await;
-                }
-            }
-        }
-        Err(waited_too_long())
-    }
-
-    async fn end_stolen(
-        &self,
-        kept: &Kept,
-        reason: Reason,
-        name: EventName,
-        arrival: &Arrival<'_>,
-    ) -> Result<Admission, StoreError> {
-        let now = self.now();
-        // Dead before the reply (I5).
-        let revoked = self.0.vault.revoke(&Scope::Session(kept.session().id), reason, now.wall).await?;
-        self.note_ended(&revoked.ended, reason);
-        self.note_session(name, reason.name(), kept.session(), arrival);
-        Ok(anonymous(WhyAnonymous::Ended))
-    }
-
-    fn admit_renewed(
-        &self,
-        session: Session,
-        token: Stored<SessionToken>,
-        resend: bool,
-        lineage: Lineage,
-    ) -> Result<Admission, StoreError> {
-        let Some(access) = self.mint_again(&session)? else {
-            return Ok(anonymous(WhyAnonymous::Expired));
-        };
-        let warm = self.remember(access.clone(), lineage);
-        let now = self.now();
-        let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
-        Ok(match evaluate(warm.token.clone(), standing, Duration::ZERO, now.wall) {
-            Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => Admission::Admitted(Pass {
-                admitted,
-                renewed: Some(Box::new(Renewed { session, token, access, resend })),
-            }),
-            Decision::Refuse(refusal) => anonymous(refusal.into()),
-            Decision::AskStore => anonymous(WhyAnonymous::Ended),
-        })
-    }
-
-    /// Keeps a token this node has just signed. `lineage` is the view's from before the store acknowledged the
-    /// session, so that a revocation in between is not missed.
-    pub(crate) fn remember(&self, token: Arc<VerifiedToken>, lineage: Lineage) -> Arc<Warm> {
-        let digest = self.0.crypto.sha256(token.compact().expose().as_bytes());
-        let (ring, now) = (self.0.ring.load(), self.now());
-        // A key revoked since it signed this leaves the token cold: no ring has the number zero.
-        let version = if ring.ring.still_verifies(token.key_id(), now.wall) { ring.version } else { 0 };
-        let warm = self.0.warm.insert(digest, token, version, now);
-        warm.saw_record(lineage);
-        warm
-    }
-
     // Whose session a session token proves, without renewing it.
-    async fn recognise(&self, token: &SessionToken, storage: Storage, arrival: &Arrival<'_>) -> Admission {
-        let lineage = self.view().lineage();
+    async fn recognise(&self, token: &SessionToken, offer: Offer, arrival: &Arrival<'_>) -> Admission {
         let now = self.now();
         let kept = match self.0.vault.load(token.id()).await {
             Ok(Some(kept)) => kept,
             Ok(None) => return anonymous(WhyAnonymous::Ended),
-            Err(error) => return Admission::Unavailable(error),
+            Err(error) => return self.cannot_tell(error),
         };
         if !self.0.vault.is_genuine(&kept, token) {
             self.note(EventName::TokenForged, "session_token", arrival, None);
             return anonymous(WhyAnonymous::Forged);
         }
-        if kept.session().storage != storage {
+        if offer.place_of(kept.session().storage).is_none() {
             return anonymous(WhyAnonymous::WrongPlace);
         }
         match kept.session().life(self.limits(), now.wall) {
@@ -443,69 +470,21 @@ impl Engine {
                 return self
                     .end_stolen(&kept, Reason::Reuse, EventName::TokenReuse, arrival)
                     .await
-                    .unwrap_or_else(Admission::Unavailable);
+                    .unwrap_or_else(|error| self.cannot_tell(error));
             }
             Presentation::FromTheFuture => return anonymous(WhyAnonymous::Ended),
         }
         // The token minted here serves this decision alone: it is not sent.
         match self.mint_again(kept.session()) {
             Ok(None) => anonymous(WhyAnonymous::Expired),
-            Ok(Some(access)) => {
-                let warm = self.remember(access, lineage);
-                match evaluate(warm.token.clone(), Standing::Live, Duration::ZERO, now.wall) {
-                    Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
-                        Admission::Admitted(Pass { admitted, renewed: None })
-                    }
-                    Decision::Refuse(_) | Decision::AskStore => anonymous(WhyAnonymous::Expired),
+            Ok(Some(access)) => match evaluate(access, Standing::Live, Duration::ZERO, now.wall) {
+                Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
+                    Admission::Admitted(Pass::new(admitted, Proof::SessionToken))
                 }
-            }
+                Decision::Refuse(_) | Decision::AskStore => anonymous(WhyAnonymous::Expired),
+            },
             Err(error) => Admission::Unavailable(error),
         }
-    }
-
-    /// The cookies for a response, decided now, when it leaves (rule 4): none if the session has ended since,
-    /// none if a newer generation may be on its way to the browser.
-    pub async fn cookies_for_response(&self, pass: &Pass) -> Vec<SetCookie> {
-        let Some(renewed) = &pass.renewed else { return Vec::new() };
-        let id = renewed.session.id;
-        if self.view().has_ended(id) {
-            return Vec::new();
-        }
-        // At most one rotation happens per G, so a young generation is still the newest anywhere.
-        let now = self.now();
-        let alone = now.wall < renewed.session.rotation.alone_until(self.limits());
-        if !alone || !self.view().is_fresh(self.limits().staleness, now.mono) {
-            let newest = match self.0.vault.load(id).await {
-                Ok(kept) => kept.map(|kept| kept.session().rotation.generation),
-                Err(_) => None,
-            };
-            if newest != Some(renewed.session.rotation.generation) {
-                Metrics::add(&self.metrics().cookies_withheld);
-                return Vec::new();
-            }
-        }
-        // The session token first: nginx before 1.23 hands on the first of several cookies in forward-auth.
-        let mut cookies = Vec::with_capacity(2);
-        if renewed.resend {
-            cookies.push(self.session_cookie(&renewed.session, &renewed.token));
-        }
-        if renewed.session.storage.shape().access_token == AccessTokenPlace::Cookie
-            && let Ok(cookie) = self.access_cookie(&renewed.session, &renewed.access, &renewed.token)
-        {
-            cookies.push(cookie);
-        }
-        cookies
-    }
-
-    pub(crate) fn access_cookie(
-        &self,
-        session: &Session,
-        access: &Arc<VerifiedToken>,
-        proof: &Stored<SessionToken>,
-    ) -> Result<SetCookie, cookie::TooLarge> {
-        let lifetime = session.remember.then(|| session.absolute_end(self.limits()).since(self.now().wall));
-        debug_assert_eq!(proof.get().id(), access.claims().session, "an access token follows its session's token");
-        cookie::issue_access(&self.0.config.cookie, access, lifetime)
     }
 
     fn note_refused(&self, refused: &TokenRefused, arrival: &Arrival<'_>) -> WhyAnonymous {
@@ -548,10 +527,6 @@ impl Engine {
     }
 }
 
-fn waited_too_long() -> StoreError {
-    StoreError::Unavailable { why: "a renewal took longer than the grace".to_owned(), outcome: WriteOutcome::NotDone }
-}
-
 impl From<Refusal> for WhyAnonymous {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -559,4 +534,15 @@ impl From<Refusal> for WhyAnonymous {
             Refusal::SessionEnded => Self::Ended,
         }
     }
+}
+
+/// The access tokens a request presents, the one that counts first. A bearer token goes before the cookie: the client
+/// attached it on purpose.
+fn access_tokens(arrival: &Arrival<'_>, offer: Offer) -> impl Iterator<Item = (SecretText, Proof)> {
+    let bearer = match arrival.bearer() {
+        Bearer::One(token) if offer.takes_bearers() => Some((token, Proof::Bearer)),
+        Bearer::One(_) | Bearer::None | Bearer::Ambiguous => None,
+    };
+    let cookie = arrival.presented().access_token.clone().map(|token| (token, Proof::AccessCookie));
+    bearer.into_iter().chain(cookie)
 }

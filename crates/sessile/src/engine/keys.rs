@@ -9,6 +9,7 @@ use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
 use sessile_core::session::Session;
+use sessile_core::storage::Renewal;
 use sessile_core::token::{
     KeyId, KeyRing, KeySchedule, KeyState, KeyStatus, MintFailure, NewAccessToken, RotationDue, VerifiedToken,
 };
@@ -164,16 +165,24 @@ impl Engine {
     }
 
     /// Signs an access token for a session. Its life is a little shorter than configured, by chance, so that
-    /// sessions begun together do not renew together, and never passes the session's end (I10).
+    /// sessions begun together do not renew together, and never passes the session's end (I10). A storage without
+    /// renewal gets one for the whole session.
     pub(crate) fn mint(&self, session: &Session) -> Result<Arc<VerifiedToken>, MintFailure> {
         let config = &self.0.config;
+        let (lifetime, not_after) = match session.storage.shape().renewal {
+            Renewal::Transparent | Renewal::ByClient => {
+                (self.jittered(config.limits.access), session.end(&config.limits))
+            }
+            // Nothing comes after it, so it lives as long as its session may; the idle timeout is judged by the record.
+            Renewal::Never => (config.longest_token(), session.absolute_end(&config.limits)),
+        };
         let new = NewAccessToken {
             session,
             issuer: &config.issuer,
             audience: &config.audience,
             client_id: &config.client_id,
-            lifetime: self.jittered(config.limits.access),
-            not_after: session.end(&config.limits),
+            lifetime,
+            not_after,
         };
         self.ring().mint(&*self.0.entropy, &new, self.now().wall).map(Arc::new)
     }

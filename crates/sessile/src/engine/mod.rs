@@ -2,14 +2,17 @@
 
 mod admit;
 mod keys;
+mod renew;
 mod sign_in;
 mod tokens;
+mod uses;
 mod warm;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 use sessile_core::cookie::SetCookie;
+use sessile_core::cors::CorsConfig;
 use sessile_core::crypto::{Crypto, Entropy};
 use sessile_core::csrf::{self, CsrfBinding, CsrfMode, CsrfVerdict};
 use sessile_core::event::{Event, EventName};
@@ -18,25 +21,28 @@ use sessile_core::policy::Limits;
 use sessile_core::revocation::{Reason, Scope, View};
 use sessile_core::rotation::Stored;
 use sessile_core::session::{Life, Session};
-use sessile_core::storage::AccessTokenPlace;
 use sessile_core::token::{Expected, KeyRing};
 use sessile_core::{Moment, Secret, SessionId, Subject};
 use sessile_store::{StoreError, Vault};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub use admit::{Admission, Anonymous, Pass, WhyAnonymous};
+pub use admit::{Admission, Anonymous, Pass, Proof, WhyAnonymous};
 pub use keys::{JwksDocument, KeyChange};
 pub use sign_in::{SignInError, SignedIn, Which};
 pub use tokens::Introspection;
+
+pub(crate) use renew::Purpose;
 
 use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::metrics::{Family, Metrics};
 use crate::password::HashingPool;
+use crate::sharing;
 use crate::streams::{StreamEnd, StreamGuard, Streams};
 use crate::surface::ReportGate;
+use uses::Uses;
 use warm::WarmTokens;
 
 /// Sessile's engine: one per process, cheap to clone.
@@ -52,11 +58,14 @@ pub(crate) struct Inner {
     pub(crate) view: RwLock<View>,
     pub(crate) ring: ArcSwap<keys::Ring>,
     pub(crate) warm: WarmTokens,
+    pub(crate) uses: Uses,
     pub(crate) streams: Streams,
     pub(crate) metrics: Metrics,
     pub(crate) hashing: HashingPool,
     pub(crate) report_gate: ReportGate,
     pub(crate) expected: Expected,
+    /// Who may read what the surface answers.
+    pub(crate) surface_cors: Option<CorsConfig>,
     csrf_key: Secret<32>,
     /// Pages are applied in the order they were asked for.
     pub(crate) feed: tokio::sync::Mutex<()>,
@@ -152,11 +161,14 @@ impl Engine {
                 issuer: config.issuer.clone(),
                 audience: config.audience.clone(),
                 leeway: std::time::Duration::ZERO,
-                longest_token: config.longest_token(),
+                longest_token: config.longest_renewed(),
+                longest_unrenewed: config.longest_token(),
             },
+            surface_cors: sharing::of_surface(&config),
             csrf_key: vault.derive("csrf"),
             ring: ArcSwap::from_pointee(keys::Ring::empty(&*crypto, &config)?),
-            warm: WarmTokens::new(config.cache_tokens),
+            warm: WarmTokens::new(config.cache_tokens, config.limits.access),
+            uses: Uses::default(),
             hashing: HashingPool::new(&config.passwords),
             report_gate: ReportGate::default(),
             entropy: sessile_aws_lc::entropy(),
@@ -285,7 +297,7 @@ impl Engine {
 
     pub(crate) fn note_ended(&self, ended: &[SessionId], reason: Reason) {
         let now = self.now().mono;
-        let keep = self.0.config.longest_token();
+        let keep = self.0.config.longest_trust();
         {
             let mut view = self.view_mut();
             for id in ended {
@@ -327,8 +339,7 @@ impl Engine {
         let mut facts = arrival.csrf_facts(form_token);
         // A sign-in, without a session yet, is judged as it came: a form from nowhere is refused; JSON
         // without our cookies, which no page can send unasked, is a native client's.
-        facts.bearer =
-            pass.is_some_and(|pass| pass.admitted.claims().storage.shape().access_token == AccessTokenPlace::Body);
+        facts.bearer = pass.is_some_and(|pass| pass.by() == Proof::Bearer);
         let binding = self.csrf_binding(arrival, pass);
         let verdict = csrf::check(&self.0.config.csrf, &facts, Some(&binding), &*self.0.crypto);
         let CsrfVerdict::Refuse(refusal) = verdict else { return verdict };

@@ -57,6 +57,9 @@ pub enum SignInError {
     /// The store failed; whether the session exists is unknown, and nobody holds its token.
     #[error("the store cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// The session was ended while it began: everybody's were, or the account was shut.
+    #[error("the session was ended while it began; sign in again")]
+    EndedMeanwhile,
     /// The system gave no random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyFailure),
@@ -92,7 +95,13 @@ impl Engine {
             );
         }
         Metrics::add(&self.metrics().sessions_created);
-        self.remember(access.clone(), lineage);
+        if self.register(&access).await?.is_some() {
+            return Err(SignInError::EndedMeanwhile);
+        }
+        match storage.shape().access_token {
+            AccessTokenPlace::Server => self.remember_for(token.get(), access.clone(), lineage),
+            AccessTokenPlace::Cookie | AccessTokenPlace::Body => self.remember(access.clone(), lineage),
+        };
         self.note_session(EventName::LoginSuccess, method.name(), &session, arrival);
         self.note_session(EventName::SessionCreated, method.name(), &session, arrival);
         if let Ok(Some(old)) = self.presented_session(arrival).await
@@ -106,10 +115,11 @@ impl Engine {
         Ok(SignedIn { session, token, access })
     }
 
-    /// The cookies that hand a new session to the browser.
+    /// The cookies that hand a new session to the browser, and take from it what an earlier one of another storage
+    /// may have left.
     pub fn sign_in_cookies(&self, signed_in: &SignedIn) -> Vec<SetCookie> {
         let shape = signed_in.session.storage.shape();
-        let mut cookies = Vec::with_capacity(2);
+        let mut cookies = cookie::clear_unused(&self.0.config.cookie, signed_in.session.storage);
         if shape.session_token {
             cookies.push(self.session_cookie(&signed_in.session, &signed_in.token));
         }

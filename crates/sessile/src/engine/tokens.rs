@@ -3,6 +3,7 @@
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::rotation::{Presentation, SessionToken, present};
 use sessile_core::session::{Life, Session};
+use sessile_core::storage::Liveness;
 use sessile_core::token::{AccessClaims, TokenRefused, VerifiedToken};
 use sessile_core::{SessionId, Timestamp};
 use sessile_store::StoreError;
@@ -49,10 +50,12 @@ impl Engine {
             );
         }
         let Ok(verified) = self.verify_token(token) else { return Ok(Introspection::Inactive) };
-        let live = match self.0.vault.load(verified.claims().session).await? {
-            Some(kept) => matches!(kept.session().life(self.limits(), now), Life::LiveUntil(_)),
-            None => false,
+        let claims = verified.claims();
+        let kept = match claims.storage.shape().liveness {
+            Liveness::View | Liveness::Record => self.0.vault.load(claims.session).await?,
+            Liveness::TokenRow => self.0.vault.find_token(claims.token_id).await?.map(|(_, kept)| kept),
         };
+        let live = kept.is_some_and(|kept| matches!(kept.session().life(self.limits(), now), Life::LiveUntil(_)));
         Ok(if live { Introspection::Access(Box::new(verified.claims().clone())) } else { Introspection::Inactive })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sessile_core::event::{Event, EventName};
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::session::{Method, VerifiedIdentity};
-use sessile_core::{SecretText, Subject};
+use sessile_core::{SecretText, Storage, Subject};
 use sessile_store::{Account, AccountName, FailureCount, StoreError, ThrottleKey, Vault};
 
 use super::hash::{HashFault, Verdict};
@@ -22,6 +22,8 @@ pub struct PasswordAttempt<'a> {
     pub password: SecretText,
     /// Whether they want to be remembered.
     pub remember: bool,
+    /// Where the token of the session is to live.
+    pub storage: Storage,
 }
 
 /// What became of it.
@@ -183,7 +185,7 @@ impl Engine {
         }
         let identity =
             VerifiedIdentity::vouched(Method::Password, account.subject.clone(), now).remembered(attempt.remember);
-        let signed_in = self.sign_in(identity, arrival, self.config().storage).await?;
+        let signed_in = self.sign_in(identity, arrival, attempt.storage).await?;
         // An administrator may have shut the account while the password was being checked, after its sessions
         // were ended and before this one began (H10, F8).
         let still = self.vault().find_account(&account.name).await?;

@@ -18,6 +18,7 @@ use http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body;
+use sessile_core::cors::PreflightVerdict;
 use zeroize::Zeroizing;
 
 pub(crate) use reports::ReportGate;
@@ -26,6 +27,7 @@ use crate::arrival::{Arrival, Peer};
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::respond::{self, Problem};
+use crate::sharing;
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,27 @@ pub fn is_ours(engine: &Engine, path: &str) -> bool {
 }
 
 /// Answers a request to the surface. For a path that is not the surface's ([`is_ours`]) the answer is 404.
+/// Pages of trusted origins may read the answers.
 pub async fn handle<B>(engine: &Engine, parts: &Parts, peer: &Peer, body: B) -> Response<Bytes>
+where
+    B: Body,
+{
+    let Some(cors) = &engine.0.surface_cors else { return answer(engine, parts, peer, body).await };
+    match sharing::preflight(cors, parts) {
+        PreflightVerdict::NotAPreflight => {
+            let mut response = answer(engine, parts, peer, body).await;
+            sharing::share(cors, &parts.headers, response.headers_mut());
+            response
+        }
+        PreflightVerdict::Allow(edits) | PreflightVerdict::Refuse(_, edits) => {
+            let mut response = respond::no_content(engine);
+            sharing::apply(edits, response.headers_mut());
+            response
+        }
+    }
+}
+
+async fn answer<B>(engine: &Engine, parts: &Parts, peer: &Peer, body: B) -> Response<Bytes>
 where
     B: Body,
 {

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 use sessile_core::Timestamp;
-use sessile_core::policy::Limits;
 use sessile_core::session::Session;
 
+use crate::config::EngineConfig;
+
 /// The session object of sign-in, refresh, session and listing.
-pub fn session(session: &Session, limits: &Limits) -> Value {
-    let client = &session.client;
+pub fn session(session: &Session, config: &EngineConfig) -> Value {
+    let (client, limits) = (&session.client, &config.limits);
+    // A session that began elsewhere is where this deployment keeps it.
+    let storage = config.surface_offer().place_of(session.storage).unwrap_or(session.storage);
     json!({
         "id": session.id,
         "subject": session.subject,
-        "storage": session.storage,
+        "storage": storage,
         "remember": session.remember,
         "created_at": rfc3339(session.created_at),
         "authenticated_at": rfc3339(session.authenticated_at),

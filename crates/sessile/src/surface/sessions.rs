@@ -12,13 +12,13 @@ use sessile_core::storage::Renewal;
 use super::input::{self, Input};
 use super::{session_view, sign_in, sign_out};
 use crate::arrival::Arrival;
-use crate::engine::{Actor, Admission, Anonymous, Engine, Pass, Which};
+use crate::engine::{Actor, Admission, Anonymous, Engine, Pass, Purpose, Which};
 use crate::guard::append_cookies;
 use crate::respond::{self, Problem};
 
 /// Who asks, without renewing anything; or the answer they get.
 async fn who(engine: &Engine, arrival: &Arrival<'_>) -> Result<Pass, Response<Bytes>> {
-    match engine.peek(arrival, engine.config().storage).await {
+    match engine.peek(arrival, engine.config().surface_offer()).await {
         Admission::Admitted(pass) => Ok(pass),
         Admission::Anonymous(anonymous) => Err(nobody(engine, arrival, Some(anonymous))),
         Admission::Unavailable(error) => Err(engine.unavailable(arrival, &error)),
@@ -54,7 +54,7 @@ pub(super) async fn current(engine: &Engine, arrival: &Arrival<'_>) -> Response<
 
 async fn described(engine: &Engine, arrival: &Arrival<'_>, id: SessionId) -> Result<Value, Response<Bytes>> {
     match engine.session(id).await {
-        Ok(Some(session)) => Ok(session_view::session(&session, engine.limits())),
+        Ok(Some(session)) => Ok(session_view::session(&session, engine.config())),
         Ok(None) => Err(nobody(engine, arrival, None)),
         Err(error) => Err(sign_out::failed(engine, arrival, error)),
     }
@@ -62,7 +62,7 @@ async fn described(engine: &Engine, arrival: &Arrival<'_>, id: SessionId) -> Res
 
 /// `GET /auth/csrf`: a token for the header `x-csrf-token`, bound to the session if there is one.
 pub(super) async fn csrf(engine: &Engine, arrival: &Arrival<'_>) -> Response<Bytes> {
-    let pass = match engine.peek(arrival, engine.config().storage).await {
+    let pass = match engine.peek(arrival, engine.config().surface_offer()).await {
         Admission::Admitted(pass) => Some(pass),
         Admission::Anonymous(_) => None,
         Admission::Unavailable(error) => return engine.unavailable(arrival, &error),
@@ -76,25 +76,14 @@ pub(super) async fn csrf(engine: &Engine, arrival: &Arrival<'_>) -> Response<Byt
 /// `POST /auth/refresh`: renews the session if that is due and answers what it is now. The new token travels where
 /// the storage puts it; for cookie storages that is never a body.
 pub(super) async fn refresh(engine: &Engine, arrival: &Arrival<'_>, mut input: Input) -> Response<Bytes> {
-    let storage = engine.config().storage;
-    let shape = storage.shape();
-    match shape.renewal {
-        Renewal::Transparent | Renewal::ByClient => {}
-        Renewal::Never => {
-            const NEVER: Problem = Problem::BadRequest {
-                code: "storage_without_renewal",
-                detail: "Sessions of this storage are not renewed; sign in again.",
-            };
-            return engine.problem(arrival, &NEVER);
-        }
-    }
+    let offer = engine.config().surface_offer();
     let form_token = match form_token(&mut input) {
         Ok(token) => token,
         Err(problem) => return engine.problem(arrival, &problem),
     };
     // The session token decides; an access token alone renews nothing. Whose it is must be known before, because a
     // signed CSRF token is bound to the session.
-    let pass = match engine.peek(arrival, storage).await {
+    let pass = match engine.peek(arrival, offer).await {
         Admission::Admitted(pass) => Some(pass),
         Admission::Anonymous(_) => None,
         Admission::Unavailable(error) => return engine.unavailable(arrival, &error),
@@ -102,8 +91,15 @@ pub(super) async fn refresh(engine: &Engine, arrival: &Arrival<'_>, mut input: I
     if let CsrfVerdict::Refuse(_) = engine.check_csrf(arrival, pass.as_ref(), form_token.as_deref()) {
         return engine.problem(arrival, &Problem::CsrfRefused);
     }
-    let Some(token) = &arrival.presented().session_token else { return nobody(engine, arrival, None) };
-    let pass = match engine.renew(token, storage, arrival).await {
+    let Some(token) = &arrival.presented().session_token else {
+        return match pass {
+            Some(pass) if pass.admitted.claims().storage.shape().renewal == Renewal::Never => {
+                engine.problem(arrival, &WITHOUT_RENEWAL)
+            }
+            Some(_) | None => nobody(engine, arrival, None),
+        };
+    };
+    let pass = match engine.renew(token, offer, Purpose::Refresh, arrival).await {
         Admission::Admitted(pass) => pass,
         Admission::Anonymous(anonymous) => return nobody(engine, arrival, Some(anonymous)),
         Admission::Unavailable(error) => return engine.unavailable(arrival, &error),
@@ -112,11 +108,16 @@ pub(super) async fn refresh(engine: &Engine, arrival: &Arrival<'_>, mut input: I
         Ok(session) => respond::session_body(session),
         Err(answer) => return answer,
     };
-    sign_in::add_access_token(&mut body, shape.access_token, pass.admitted.access_token(), pass.admitted.claims());
+    sign_in::add_access_token(&mut body, pass.admitted.access_token(), pass.admitted.claims());
     let mut response = respond::json(engine, &Value::Object(body));
     append_cookies(response.headers_mut(), &engine.cookies_for_response(&pass).await);
     response
 }
+
+const WITHOUT_RENEWAL: Problem = Problem::BadRequest {
+    code: "storage_without_renewal",
+    detail: "Sessions of this storage are not renewed; sign in again.",
+};
 
 fn form_token(input: &mut Input) -> Result<Option<String>, Problem> {
     if input.is_form() { input.take("csrf_token") } else { Ok(None) }
@@ -136,7 +137,7 @@ pub(super) async fn list(engine: &Engine, arrival: &Arrival<'_>) -> Response<Byt
     let sessions: Vec<Value> = sessions
         .iter()
         .map(|session| {
-            let mut view = session_view::session(session, engine.limits());
+            let mut view = session_view::session(session, engine.config());
             view["current"] = (session.id == pass.session()).into();
             view
         })

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
-use sessile_core::SecretText;
 use sessile_core::csrf::CsrfVerdict;
 use sessile_core::return_to::{self, ReturnTo};
 use sessile_core::storage::AccessTokenPlace;
 use sessile_core::token::AccessClaims;
+use sessile_core::{SecretText, Storage};
 
 use super::input::{self, Input};
 use super::session_view;
@@ -25,7 +25,7 @@ pub(super) async fn page(engine: &Engine, arrival: &Arrival<'_>) -> Response<Byt
     }
     let target = input::query(arrival.parts().uri.query(), "return_to");
     let target = target.as_deref().and_then(return_to::safe);
-    let signed_in_as = match engine.peek(arrival, engine.config().storage).await {
+    let signed_in_as = match engine.peek(arrival, engine.config().surface_offer()).await {
         Admission::Admitted(pass) => Some(pass.admitted.subject().to_string()),
         // Who cannot be told apart now can still sign in, once the store is back.
         Admission::Anonymous(_) | Admission::Unavailable(_) => None,
@@ -80,8 +80,14 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
     if let CsrfVerdict::Refuse(_) = engine.check_csrf(arrival, None, fields.csrf_token.as_deref()) {
         return engine.problem(arrival, &Problem::CsrfRefused);
     }
+    let storage = match fields.storage {
+        None => engine.config().storage,
+        Some(wanted) if engine.config().surface_offer().takes(wanted) => wanted,
+        Some(_) => return engine.problem(arrival, &NOT_OFFERED),
+    };
     let target = fields.return_to.as_deref().and_then(return_to::safe);
-    let attempt = PasswordAttempt { username: &fields.username, password: fields.password, remember: fields.remember };
+    let attempt =
+        PasswordAttempt { username: &fields.username, password: fields.password, remember: fields.remember, storage };
     let problem = match engine.sign_in_with_password(attempt, arrival).await {
         Ok(PasswordSignIn::SignedIn(signed_in)) => return welcome(engine, &signed_in, as_page, target.as_ref()),
         Ok(PasswordSignIn::Failed) => Problem::SignInFailed,
@@ -96,10 +102,17 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
     engine.problem(arrival, &problem)
 }
 
+const NOT_OFFERED: Problem = Problem::BadRequest {
+    code: "storage_not_offered",
+    detail: "This site keeps no sessions in the storage asked for.",
+};
+
 struct Fields {
     username: String,
     password: SecretText,
     remember: bool,
+    /// Where the client wants its token, if it says so.
+    storage: Option<Storage>,
     return_to: Option<String>,
     csrf_token: Option<String>,
 }
@@ -111,6 +124,10 @@ impl Fields {
             username: input.take("username")?.ok_or(MISSING)?,
             password: SecretText::new(input.take("password")?.ok_or(MISSING)?),
             remember: input.take_flag("remember")?,
+            storage: match input.take("storage")? {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| NOT_OFFERED)?),
+            },
             return_to: input.take("return_to")?,
             // A header may carry it too; a form cannot set one.
             csrf_token: if input.is_form() { input.take("csrf_token")? } else { None },
@@ -122,9 +139,9 @@ fn welcome(engine: &Engine, signed_in: &SignedIn, as_page: bool, target: Option<
     let mut response = if as_page {
         respond::see_other(engine, target.map_or("/", ReturnTo::as_str))
     } else {
-        let mut body = respond::session_body(session_view::session(&signed_in.session, engine.limits()));
+        let mut body = respond::session_body(session_view::session(&signed_in.session, engine.config()));
         let access = signed_in.access_token();
-        add_access_token(&mut body, signed_in.session.storage.shape().access_token, access.compact(), access.claims());
+        add_access_token(&mut body, access.compact(), access.claims());
         respond::json(engine, &Value::Object(body))
     };
     append_cookies(response.headers_mut(), &engine.sign_in_cookies(signed_in));
@@ -132,13 +149,8 @@ fn welcome(engine: &Engine, signed_in: &SignedIn, as_page: bool, target: Option<
 }
 
 /// For storages whose access token travels in bodies, and for no other.
-pub(super) fn add_access_token(
-    body: &mut Map<String, Value>,
-    place: AccessTokenPlace,
-    token: &SecretText,
-    claims: &AccessClaims,
-) {
-    match place {
+pub(super) fn add_access_token(body: &mut Map<String, Value>, token: &SecretText, claims: &AccessClaims) {
+    match claims.storage.shape().access_token {
         AccessTokenPlace::Cookie | AccessTokenPlace::Server => {}
         AccessTokenPlace::Body => {
             body.insert("access_token".into(), token.expose().into());

@@ -28,7 +28,7 @@ pub(super) async fn submit(engine: &Engine, arrival: &Arrival<'_>, mut input: In
         Ok(fields) => fields,
         Err(problem) => return engine.problem(arrival, &problem),
     };
-    let pass = match engine.peek(arrival, engine.config().storage).await {
+    let pass = match engine.peek(arrival, engine.config().surface_offer()).await {
         Admission::Admitted(pass) => Some(pass),
         Admission::Anonymous(_) => None,
         Admission::Unavailable(error) => return engine.unavailable(arrival, &error),
@@ -114,7 +114,7 @@ impl Fields {
 
 /// What a user without scripts sees afterwards. Whoever is signed in is not told otherwise.
 pub(super) async fn page(engine: &Engine, arrival: &Arrival<'_>) -> Response<Bytes> {
-    match engine.peek(arrival, engine.config().storage).await {
+    match engine.peek(arrival, engine.config().surface_offer()).await {
         Admission::Admitted(_) => respond::see_other(engine, "/"),
         Admission::Unavailable(error) => engine.unavailable(arrival, &error),
         Admission::Anonymous(_) => {

@@ -26,7 +26,7 @@ pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<B
     original.method = original_method(arrival);
     let original = Arrival::new(&original, arrival.peer(), engine.config());
 
-    let pass = match engine.admit(&original, engine.config().storage).await {
+    let pass = match engine.admit(&original, engine.config().offer(engine.config().storage)).await {
         Admission::Admitted(pass) => pass,
         Admission::Anonymous(anonymous) => {
             let mut response = engine.problem(arrival, &Problem::NoSession);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use sessile_core::event::Event;
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::token::KeyId;
@@ -81,6 +82,13 @@ behind_the_switch!(Sessions {
     fn list(subject: Option<&Subject>, after: Option<SessionId>, limit: u32) -> Vec<SealedSession>;
     fn sweep(now: Timestamp, limit: u32) -> u32;
     fn count() -> u64;
+});
+behind_the_switch!(Tokens {
+    fn add_token(row: TokenRow) -> TokenAddition;
+    fn find_token(id: TokenId) -> Option<(TokenRow, SealedSession)>;
+    fn list_tokens(session: SessionId) -> Vec<TokenRow>;
+    fn remove_token(id: TokenId) -> bool;
+    fn note_uses(uses: &[Use]) -> ();
 });
 macro_rules! keys_behind_the_switch {
     ($(fn $verb:ident($($arg:ident: $ty:ty),*) -> $out:ty;)+) => {

@@ -267,8 +267,11 @@ async fn refresh_delivers_where_the_storage_says() {
     let mut config = quick_config();
     config.storage = Storage::Cookie;
     let world = site_with(config).await;
-    let answer = refresh().send(&world.engine).await;
+    let mut ada = sign_in(&world.engine, "ada").await;
+    let answer = refresh().by(&mut ada, &world.engine).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "storage_without_renewal"));
+    let answer = refresh().send(&world.engine).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "no_session"), "negative control: nobody");
 }
 
 /// E18: `GET /auth/csrf` hands out a token that stands for what old browsers do not send, for this

@@ -181,7 +181,7 @@ async fn callers_authenticate() {
 async fn keys_are_published() {
     let world = site().await;
     let answer = ask("GET", "/.well-known/jwks.json").send(&world.engine).await;
-    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "public, max-age=294"));
+    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "public, max-age=234"));
     assert_eq!(answer.header("content-type"), "application/json");
     let keys = answer.json();
     let keys = keys["keys"].as_array().expect("keys");

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::request::Parts;
 use http::{Request, Response};
 use sessile::clock::{Clock, ManualClock};
 use sessile::{Access, Admission, Arrival, Engine, EngineConfig, Guarded, Pass, Peer, RoutePolicy, SignedIn};
+use sessile_core::Timestamp;
 use sessile_core::origin::Origin;
 use sessile_core::session::{Method, VerifiedIdentity};
-use sessile_core::{Storage, Timestamp};
 use sessile_store::memory::MemoryStore;
 use sessile_store::{Backend, MasterKey, Vault};
 
@@ -80,10 +80,11 @@ async fn start(config: EngineConfig, backend: Arc<dyn Backend>, master: &MasterK
     engine
 }
 
-/// A browser, as far as cookies go.
+/// A browser, as far as cookies go, and the bearer token its page's script attaches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Browser {
     pub(crate) jar: BTreeMap<String, String>,
+    pub(crate) bearer: Option<String>,
 }
 
 pub(crate) const SESSION: &str = "__Host-Http-sessile";
@@ -96,6 +97,9 @@ impl Browser {
             let pairs: Vec<String> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
             builder = builder.header(COOKIE, pairs.join("; "));
         }
+        if let Some(bearer) = &self.bearer {
+            builder = builder.header(AUTHORIZATION, format!("Bearer {bearer}"));
+        }
         builder.body(()).expect("a request").into_parts().0
     }
 
@@ -105,9 +109,13 @@ impl Browser {
         let arrival = Arrival::new(&parts, &peer, engine.config());
         let identity =
             VerifiedIdentity::vouched(Method::Password, subject.parse().expect("a subject"), engine.now().wall);
-        let signed_in = engine.sign_in(identity, &arrival, Storage::Hybrid).await.expect("signed in");
+        let storage = engine.config().storage;
+        let signed_in = engine.sign_in(identity, &arrival, storage).await.expect("signed in");
         for cookie in engine.sign_in_cookies(&signed_in) {
             self.take(cookie.as_str());
+        }
+        if storage.is_body_delivered() {
+            self.bearer = Some(signed_in.access_token().compact().expose().to_owned());
         }
         signed_in
     }
@@ -139,7 +147,8 @@ impl Browser {
     pub(crate) async fn admit(&self, engine: &Engine) -> Admission {
         let parts = self.request("GET", "/api/notes");
         let peer = peer();
-        engine.admit(&Arrival::new(&parts, &peer, engine.config()), Storage::Hybrid).await
+        let config = engine.config();
+        engine.admit(&Arrival::new(&parts, &peer, config), config.offer(config.storage)).await
     }
 
     pub(crate) async fn pass(&self, engine: &Engine) -> Pass {
