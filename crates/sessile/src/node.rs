@@ -243,7 +243,9 @@ impl Engine {
         }
     }
 
-    async fn write_uses(&self) -> Result<(), StoreError> {
+    /// Writes the uses noted since the last time. [`run`](Self::run) does so every second and at its end; on an error
+    /// they are kept for the next time.
+    pub async fn write_uses(&self) -> Result<(), StoreError> {
         let mut uses = self.0.uses.take();
         while !uses.is_empty() {
             let batch = uses.split_off(uses.len().saturating_sub(USE_BATCH));

@@ -13,6 +13,7 @@ mod revocation_model;
 mod rotation;
 mod rotation_model;
 mod session;
+mod storage;
 mod token_claims;
 mod token_form;
 mod token_keys;

@@ -167,7 +167,7 @@ impl Engine {
         if let Some(why) = self.odd_cookies(arrival) {
             return anonymous(why);
         }
-        let mut why = self.nothing(arrival);
+        let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
             let verdict = match self.by_access_token(&access, proof, offer, arrival).await {
                 ByToken::Convert(warm) => self.judge_warm(&warm).await,
@@ -203,17 +203,13 @@ impl Engine {
         }
     }
 
-    fn nothing(&self, arrival: &Arrival<'_>) -> WhyAnonymous {
-        if arrival.presented().any { WhyAnonymous::Forged } else { WhyAnonymous::NoCredentials }
-    }
-
     async fn judge(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
         let session_token = arrival.presented().session_token.as_ref();
         if self.is_misplaced_bearer(arrival, offer) {
             self.note(EventName::AuthzFail, WhyAnonymous::WrongPlace.code(), arrival, None);
             return anonymous(WhyAnonymous::WrongPlace);
         }
-        let mut why = self.nothing(arrival);
+        let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
             match self.by_access_token(&access, proof, offer, arrival).await {
                 ByToken::Pass(admitted) => return self.unmixed(admitted, proof, arrival),
@@ -534,6 +530,14 @@ impl From<Refusal> for WhyAnonymous {
             Refusal::SessionEnded => Self::Ended,
         }
     }
+}
+
+/// Why a request is nobody's if none of its tokens opens anything: something came under our names that is no token, or
+/// nothing that is good here.
+fn without_tokens(arrival: &Arrival<'_>) -> WhyAnonymous {
+    let presented = arrival.presented();
+    let unreadable = presented.any && presented.session_token.is_none() && presented.access_token.is_none();
+    if unreadable { WhyAnonymous::Forged } else { WhyAnonymous::NoCredentials }
 }
 
 /// The access tokens a request presents, the one that counts first. A bearer token goes before the cookie: the client

@@ -237,6 +237,10 @@ impl Engine {
             AccessTokenPlace::Server => self.remember_for(token.get(), access.clone(), lineage),
             AccessTokenPlace::Cookie | AccessTokenPlace::Body => self.remember(access.clone(), lineage),
         };
+        // Its generation was just presented, and the store told so.
+        if resend == Resend::No {
+            warm.set_confirmed();
+        }
         let now = self.now();
         let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
         Ok(match evaluate(warm.token.clone(), standing, Duration::ZERO, now.wall) {

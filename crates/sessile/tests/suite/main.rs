@@ -7,6 +7,7 @@ mod password;
 mod password_throttle;
 mod renewal;
 mod respond;
+mod storages;
 mod surface_client;
 mod surface_http;
 mod surface_sessions;
