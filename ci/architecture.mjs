@@ -14,14 +14,15 @@ const MAY_DEPEND = {
   "sessile-aws-lc": ["sessile-core"],
   "sessile-store": ["sessile-core"],
   sessile: ["sessile-core", "sessile-aws-lc", "sessile-store"],
-  "sessile-server": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile"],
+  "sessile-lab": [],
+  "sessile-server": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-lab"],
 };
 const CORE_MAY_USE = ["base64", "serde", "serde_json", "subtle", "zeroize"];
 const ONLY_FOR = {
   rusqlite: ["sessile-store"],
-  "aws-lc-rs": ["sessile-aws-lc"],
+  "aws-lc-rs": ["sessile-aws-lc", "sessile-lab"],
   argon2: ["sessile"],
-  hyper: ["sessile-server"],
+  hyper: ["sessile-server", "sessile-lab"],
   "tokio-rustls": ["sessile-server"],
   clap: ["sessile-server"],
 };

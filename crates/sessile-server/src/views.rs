@@ -5,9 +5,21 @@ use serde_json::{Value, json};
 pub use sessile::surface::session_view::{rfc3339, session};
 use sessile_core::event::EventName;
 use sessile_core::token::KeyStatus;
-use sessile_store::StoredEvent;
+use sessile_store::{StoredEvent, TokenRow};
 
 use crate::log::timestamp;
+
+/// A row of storage `database`. It holds nothing that could be presented.
+pub fn token(row: &TokenRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "session": row.session,
+        "subject": row.subject,
+        "issued_at": rfc3339(row.issued_at),
+        "expires_at": rfc3339(row.expires_at),
+        "last_used_at": row.last_used_at.map(rfc3339),
+    })
+}
 
 /// A signing key. Its private half is not even reachable from here.
 pub fn key(key: &KeyStatus) -> Value {

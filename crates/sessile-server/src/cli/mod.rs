@@ -6,6 +6,7 @@ mod failure;
 mod health;
 mod init;
 mod keys;
+mod lab;
 mod opening;
 mod reference;
 mod serve;
@@ -97,6 +98,8 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Attack every place a JWT can live, in the browser that opens the page
+    Lab(lab::LabArgs),
     /// Ask a running server whether it is ready: for container health checks
     Health(health::HealthArgs),
 }
@@ -139,6 +142,7 @@ fn dispatch(common: &Common, command: Command, format: Format) -> Result<ExitCod
         Command::Keys(command) => common.on_store(|loaded| keys::run(loaded, command, format)),
         Command::Audit(command) => audit::run(common, command, format),
         Command::Token(command) => common.on_store(|loaded| token::run(loaded, command, format)),
+        Command::Lab(args) => lab::run(args),
         Command::Health(args) => health::run(common, &args, format),
     }
 }

@@ -1,4 +1,4 @@
-//! `sessile token`: looking into a token.
+//! `sessile token`: looking into a token, and the rows of those that have one.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -7,16 +7,17 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use sessile::Engine;
 use sessile::engine::Introspection;
-use sessile_core::SecretText;
 use sessile_core::encoding::from_base64url;
+use sessile_core::id::TokenId;
 use sessile_core::rotation::SessionToken;
 use sessile_core::token::TokenRefused;
+use sessile_core::{InvalidId, SecretText, SessionId};
 
 use super::opening::engine_for_command;
 use super::{Failure, block_on};
 use crate::config::Loaded;
 use crate::log::escape;
-use crate::output::{Format, print, print_json};
+use crate::output::{Format, Layout, Tone, cell, print, print_json, print_table};
 use crate::views::{self, rfc3339};
 
 /// Longer than any token of ours.
@@ -28,6 +29,19 @@ pub(super) enum TokenCommand {
     ///
     /// Reads the token from standard input: on a command line, other users of the machine could see it.
     Inspect,
+    /// List the rows of a session's access tokens (storage `database`)
+    List {
+        /// The session
+        // One id in 64 begins with a hyphen.
+        #[arg(long, allow_hyphen_values = true)]
+        session: String,
+    },
+    /// Delete an access token's row (storage `database`): it opens nothing from then on
+    Revoke {
+        /// The token's id, its `jti`
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+    },
 }
 
 pub(super) fn run(loaded: &Loaded, command: TokenCommand, format: Format) -> Result<ExitCode, Failure> {
@@ -36,7 +50,53 @@ pub(super) fn run(loaded: &Loaded, command: TokenCommand, format: Format) -> Res
             let token = from_stdin()?;
             block_on(inspect(loaded, token, format))
         }
+        TokenCommand::List { session } => block_on(list(loaded, parsed(&session)?, format)),
+        TokenCommand::Revoke { id } => block_on(revoke(loaded, parsed(&id)?, format)),
     }
+}
+
+fn parsed<T: std::str::FromStr<Err = InvalidId>>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error: InvalidId| Failure::Usage(error.to_string()))
+}
+
+async fn list(loaded: &Loaded, session: SessionId, format: Format) -> Result<ExitCode, Failure> {
+    let engine = engine_for_command(loaded).await?;
+    let rows = engine.vault().list_tokens(session).await?;
+    match format {
+        Format::Json => print_json(&rows.iter().map(views::token).collect())?,
+        Format::Human => print_table(
+            Layout::Rows,
+            &["TOKEN", "SUBJECT", "ISSUED", "LAST USED", "EXPIRES"],
+            rows.iter()
+                .map(|row| {
+                    let used = row.last_used_at.map_or_else(|| "not yet".to_owned(), rfc3339);
+                    let cells = [
+                        row.id.to_string(),
+                        row.subject.to_string(),
+                        rfc3339(row.issued_at),
+                        used,
+                        rfc3339(row.expires_at),
+                    ];
+                    cells.into_iter().map(|text| cell(text, Tone::Plain)).collect()
+                })
+                .collect(),
+            "The session has no token with a row.",
+        )?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(loaded: &Loaded, id: TokenId, format: Format) -> Result<ExitCode, Failure> {
+    let engine = engine_for_command(loaded).await?;
+    let there = engine.delete_token(id).await?;
+    // Writes the event of this order into the store.
+    engine.run(std::future::ready(())).await;
+    match (format, there) {
+        (Format::Json, _) => print_json(&json!({ "revoked": there }))?,
+        (Format::Human, true) => print("revoked; every server refuses the token from its next request on")?,
+        (Format::Human, false) => print("there is no such row: the token is revoked already, or of another storage")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn from_stdin() -> Result<SecretText, Failure> {

@@ -55,10 +55,13 @@ pub(super) async fn list_sessions(ops: Arc<Ops>, call: Call) -> Answer {
     Ok(json(&json!({ "sessions": sessions, "next": next })))
 }
 
-/// `GET /admin/v1/sessions/{id}`.
+/// `GET /admin/v1/sessions/{id}`: a session, with the rows of its tokens if its storage keeps some.
 pub(super) async fn one_session(ops: Arc<Ops>, call: Call) -> Answer {
     let session = ops.engine.session(path_as(&call, "id")?).await?.ok_or(Problem::NotFound)?;
-    Ok(json(&views::session(&session, ops.engine.config())))
+    let tokens = ops.engine.vault().list_tokens(session.id).await?;
+    let mut view = views::session(&session, ops.engine.config());
+    view["tokens"] = tokens.iter().map(views::token).collect();
+    Ok(json(&view))
 }
 
 /// `DELETE /admin/v1/sessions/{id}`. Ending what has ended succeeds.

@@ -251,6 +251,40 @@ async fn the_audit_log_tells_what_was_done() {
     assert!(home.run(&["audit", "tail"]).ok().stdout.contains("sys_shutdown"));
 }
 
+/// Storage `database`: the rows are listed with their last use, and deleting one is the revocation, at once and beside a
+/// running server.
+#[tokio::test]
+async fn the_rows_of_tokens_are_listed_and_deleted() {
+    let home = Home::new();
+    home.add_user("ada");
+    let echo = Echo::start().await;
+    let server =
+        home.serve(&["--upstream", &format!("http://{}", echo.address)], &[("SESSILE_SESSION_STORAGE", "database")]);
+    let ada = server.sign_in("ada").await;
+    assert_eq!(server.visit(&ada).await, 200);
+    let session = home.json(&["session", "list"])[0]["id"].as_str().expect("an id").to_owned();
+    let rows = || home.json(&["token", "list", "--session", &session]);
+    let id = rows()[0]["id"].as_str().expect("a jti").to_owned();
+    for _ in 0..100 {
+        if rows()[0]["last_used_at"].is_string() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(rows()[0]["last_used_at"].is_string(), "its use was recorded");
+    assert!(home.run(&["token", "list", "--session", &session]).ok().stdout.contains(&id));
+
+    assert_eq!(home.json(&["token", "revoke", &id])["revoked"], true);
+    assert_eq!(server.visit(&ada).await, 401, "at once");
+    assert_eq!(rows(), serde_json::json!([]));
+    assert_eq!(home.json(&["token", "revoke", &id])["revoked"], false);
+    assert!(home.run(&["audit", "export"]).ok().stdout.contains("token_revoked"));
+    assert_eq!(home.run(&["token", "revoke", "not-an-id"]).code, 64);
+    // Negative control: a new sign-in is a new row.
+    let ada = server.sign_in("ada").await;
+    assert_eq!(server.visit(&ada).await, 200);
+}
+
 /// `token inspect`: genuine tokens are told from others, loudly; both kinds, alive and dead.
 #[tokio::test]
 async fn a_token_is_inspected() {

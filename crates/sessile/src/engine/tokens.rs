@@ -1,5 +1,7 @@
 //! Questions and orders about tokens from resource servers (RFC 7662, RFC 7009).
 
+use sessile_core::event::{Event, EventName};
+use sessile_core::id::TokenId;
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::rotation::{Presentation, SessionToken, present};
 use sessile_core::session::{Life, Session};
@@ -70,6 +72,16 @@ impl Engine {
             self.revoke(&Scope::Session(id), Reason::TokenRevoked, &Actor::App).await?;
         }
         Ok(id)
+    }
+
+    /// Deletes the row of a token of storage `database`, by an administrator's order: from now on that token opens
+    /// nothing on any node. `Ok(false)`: there is no such row.
+    pub async fn delete_token(&self, id: TokenId) -> Result<bool, StoreError> {
+        let there = self.0.vault.remove_token(id).await?;
+        if there {
+            self.record(Event::new(EventName::AuthzAdmin, "token_revoked", self.now().wall));
+        }
+        Ok(there)
     }
 
     async fn genuine(&self, token: &SessionToken) -> Result<Option<Session>, StoreError> {
