@@ -131,7 +131,11 @@ impl Engine {
                 Access::Public => SessionUse::None,
                 Access::Optional | Access::Session => SessionUse::Depends,
             },
-            vary: &["cookie"],
+            vary: if self.config().offer(policy.storage).takes_bearers() {
+                &["authorization", "cookie"]
+            } else {
+                &["cookie"]
+            },
         };
         apply_policy(&policy.headers, &context, headers);
     }

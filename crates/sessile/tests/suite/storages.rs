@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::{Actor, Admission, Arrival, Engine, EngineConfig, Proof, SignInError};
+use sessile::{Access, Actor, Admission, Arrival, Engine, EngineConfig, Guarded, Proof, RoutePolicy, SignInError};
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::session::{Claims, Method, VerifiedIdentity};
 use sessile_core::storage::{AccessTokenPlace, Liveness, Renewal};
@@ -506,6 +506,24 @@ async fn no_conversion_gives_more_than_was_held() {
     let mut mixed = other.clone();
     mixed.jar.insert(ACCESS.to_owned(), browser.jar.get(ACCESS).expect("kept").clone());
     assert_eq!(mixed.get(&switched).await, Outcome::Anonymous("forged"));
+}
+
+/// P22: an answer that depends on a bearer token says so to caches.
+#[tokio::test]
+async fn answers_vary_by_what_proves_the_session() {
+    for (storage, expected) in [(Storage::Memory, "authorization, cookie"), (Storage::Hybrid, "cookie")] {
+        let world = world(storage).await;
+        let browser = world.sign_in("ada").await;
+        let policy = RoutePolicy::new(&world.engine, Access::Session);
+        let parts = browser.request("GET", "/api/notes");
+        let Guarded::Forward(forward) = world.engine.guard(&parts, &peer(), &policy).await else {
+            panic!("{storage}: not forwarded")
+        };
+        let mut headers = http::HeaderMap::new();
+        world.engine.finish(&forward, &policy, &mut headers).await;
+        let vary = headers.get("vary").and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
+        assert_eq!(vary, expected, "{storage}");
+    }
 }
 
 /// a storage that renews has no use for a token that lives as long as a session, and takes none.
