@@ -251,6 +251,36 @@ async fn a_server_session_moves_between_nodes() {
     assert_eq!(other.vault().ops().foreground() - before, 0);
 }
 
+/// Two routes of one site with storages of their own share a session. A token that was superseded on one of them is not
+/// taken from this node's memory on the other: it is looked up, and seen to be theft.
+#[tokio::test]
+async fn a_superseded_token_is_not_remembered() {
+    let world = world(Storage::Hybrid).await;
+    let mut browser = world.sign_in("ada").await;
+    let at_admin = async |browser: &Browser| {
+        let mut only_session = browser.clone();
+        only_session.forget_access_token();
+        match only_session.admit_at(&world.engine, Storage::ServerSession).await {
+            Admission::Admitted(_) => true,
+            Admission::Anonymous(_) => false,
+            Admission::Unavailable(error) => panic!("{error}"),
+        }
+    };
+    world.pass_time(4 * MINUTE);
+    world.engine.catch_up().await.expect("feed");
+    let stolen = browser.clone();
+    assert!(at_admin(&stolen).await, "this node now knows an access token of its own for it");
+    world.pass_time(MINUTE);
+    world.engine.catch_up().await.expect("feed");
+    assert_eq!((browser.get(&world.engine).await, browser.generation()), (RENEWED, 1));
+    assert_eq!(browser.get(&world.engine).await, WARM, "the successor arrived");
+    world.pass_time(Duration::from_secs(11));
+    world.engine.catch_up().await.expect("feed");
+    assert!(at_admin(&browser).await, "negative control: the successor is good there too");
+    assert!(!at_admin(&stolen).await);
+    assert_eq!(browser.get(&world.engine).await, ENDED, "theft ends the session");
+}
+
 /// claims that overflow a cookie are refused at sign-in, before any session exists; `server-session` and the
 /// body storages take them.
 #[tokio::test]
@@ -384,8 +414,8 @@ async fn the_last_use_survives_the_drain() {
     world.engine.catch_up().await.expect("feed");
     assert_eq!(browser.get(&world.engine).await, WARM);
     let last = world.engine.now().wall;
-    // The store fails for a moment just then.
-    store.set(Fault::AnswersLost);
+    // The store is away for a moment just then.
+    store.set(Fault::Away);
     stop.send(()).expect("running");
     tokio::time::sleep(Duration::from_millis(200)).await;
     store.set(Fault::None);
@@ -415,6 +445,8 @@ async fn a_client_chooses_its_storage() {
         assert_eq!((by_cookie.get(&world.engine).await, by_bearer.get(&world.engine).await), (WARM, WARM));
     }
     assert_eq!(by_bearer.pass(&world.engine).await.by(), Proof::Bearer);
+    // Its session cookie alone opens no route, on a route that opens to session cookies too.
+    assert_eq!(Browser { bearer: None, ..by_bearer.clone() }.get(&world.engine).await, NOBODY);
     // Somebody else's bearer token beside our cookies: the cookies decide, and the cross-site check with them.
     by_cookie.bearer = Some("bWluZQ.dG9v.bm90".to_owned());
     assert_eq!(by_cookie.pass(&world.engine).await.by(), Proof::AccessCookie);

@@ -10,9 +10,9 @@ use http::request::Parts;
 use http::{Request, Response};
 use sessile::clock::{Clock, ManualClock};
 use sessile::{Access, Admission, Arrival, Engine, EngineConfig, Guarded, Pass, Peer, RoutePolicy, SignedIn};
-use sessile_core::Timestamp;
 use sessile_core::origin::Origin;
 use sessile_core::session::{Method, VerifiedIdentity};
+use sessile_core::{Storage, Timestamp};
 use sessile_store::memory::MemoryStore;
 use sessile_store::{Backend, MasterKey, Vault};
 
@@ -145,10 +145,14 @@ impl Browser {
     }
 
     pub(crate) async fn admit(&self, engine: &Engine) -> Admission {
+        self.admit_at(engine, engine.config().storage).await
+    }
+
+    /// Admits a request to a route of a storage of its own.
+    pub(crate) async fn admit_at(&self, engine: &Engine, storage: Storage) -> Admission {
         let parts = self.request("GET", "/api/notes");
         let peer = peer();
-        let config = engine.config();
-        engine.admit(&Arrival::new(&parts, &peer, config), config.offer(config.storage)).await
+        engine.admit(&Arrival::new(&parts, &peer, engine.config()), engine.config().offer(storage)).await
     }
 
     pub(crate) async fn pass(&self, engine: &Engine) -> Pass {
