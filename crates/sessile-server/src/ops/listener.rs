@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -19,7 +19,7 @@ const MOST_CONNECTIONS: usize = 64;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Longer than any endpoint takes; a connection that reads or writes more slowly is cut off.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
-const FINISH_WITHIN: Duration = Duration::from_secs(2);
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A listener that holds its address.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Listening {
 pub async fn serve(listening: Listening, router: Router, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let (leaving, left) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         while connections.try_join_next().is_some() {}
@@ -58,10 +59,10 @@ pub async fn serve(listening: Listening, router: Router, stop: impl Future<Outpu
         };
         match accepted {
             Ok((socket, place)) => {
-                let router = router.clone();
+                let (router, left) = (router.clone(), left.clone());
                 connections.spawn(async move {
                     // A connection that fails or is too slow concerns nobody else.
-                    let _ = timeout(CONNECTION_WITHIN, connection(socket, router)).await;
+                    let _ = timeout(CONNECTION_WITHIN, connection(socket, router, left)).await;
                     drop(place);
                 });
             }
@@ -71,6 +72,7 @@ pub async fn serve(listening: Listening, router: Router, stop: impl Future<Outpu
             }
         }
     }
+    let _ = leaving.send(true);
     let _ = timeout(FINISH_WITHIN, async { while connections.join_next().await.is_some() {} }).await;
 }
 
@@ -83,11 +85,18 @@ async fn accept(
     Ok((socket, place))
 }
 
-async fn connection(socket: TcpStream, router: Router) -> Result<(), hyper::Error> {
-    http1::Builder::new()
+/// Serves one connection. Once `left` says so it ends after the answer under way, or at once if there is none: whoever
+/// scrapes keeps connections open.
+async fn connection(socket: TcpStream, router: Router, mut left: watch::Receiver<bool>) -> Result<(), hyper::Error> {
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(32 * 1024)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-        .await
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return served,
+        _ = left.wait_for(|left| *left) => serving.as_mut().graceful_shutdown(),
+    }
+    serving.await
 }

@@ -149,6 +149,20 @@ async fn sigterm_drains() {
     assert_eq!(events.lines().count(), 1, "flushed to the store");
 }
 
+/// X9: whoever scrapes metrics keeps the connection open; the stop does not wait for it.
+#[tokio::test]
+async fn an_idle_scraper_holds_up_no_stop() {
+    let home = Home::new();
+    let mut server = home.serve(&["--upstream", "http://127.0.0.1:9"], &[]);
+    let mut scraper = Client::connect(server.ops).await;
+    let host = format!("localhost:{}", server.ops.port());
+    scraper.send(&request("GET", "/livez", &[("Host", &host)], b"")).await;
+    assert_eq!(scraper.answer(false).await.status, 200, "kept open after its answer");
+    server.signal("TERM");
+    // Below the time that connections at work are given.
+    assert!(server.ended(Duration::from_secs(4)).success());
+}
+
 /// X9: a second SIGTERM does not wait. Negative control: the first one would have, for as long as the request takes.
 #[tokio::test]
 async fn a_second_sigterm_does_not_wait() {
