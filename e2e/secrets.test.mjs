@@ -1,13 +1,16 @@
 // R-018, R-169, fault row K5: a whole life of sessions with logs at TRACE, and no secret in any log, metric, event or store byte.
+// And what a thief of the store finds of sessions of each storage: nothing that opens anything.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { COOKIE, PASSWORD } from './lib/names.mjs';
 import { sleep } from './lib/process.mjs';
 import { Canaries, readTree } from './lib/secrets.mjs';
-import { bearerOf } from './lib/sites.mjs';
+import { Sessile } from './lib/sessile.mjs';
+import { bearerOf, startLogin } from './lib/sites.mjs';
+import { NAMES, STORAGES, claimsOf } from './lib/storages.mjs';
 import { startWorld } from './lib/world.mjs';
 
 const WRONG_PASSWORD = 'mistyped-harbour-lantern-63';
@@ -157,6 +160,123 @@ describe('secrets', () => {
       assert.deepEqual(elsewhere.flatMap(([place, bytes]) => own.search(place, bytes)), []);
     } finally {
       await keyed.close();
+    }
+  });
+});
+
+describe('a copy of the store, of sessions of all seven storages', () => {
+  const copy = () => join(world.dir, 'copy');
+  let world;
+  let app;
+  let canaries;
+  /** By storage: a client with all it was given, and what its newest access token says. */
+  const holders = new Map();
+
+  before(async () => {
+    app = await startLogin();
+    world = await startWorld({
+      users: [],
+      config: () => ({
+        session: { danger_script_readable_token: true, access: '2s', grace: '1s' },
+        sign_in: { upstream_routes: NAMES.map((storage) => `POST /${storage}/login`) },
+        route: NAMES.flatMap((storage) => [
+          { prefix: `/${storage}/login`, upstream: app.url, access: 'public', storage },
+          { prefix: `/${storage}`, upstream: app.url, access: 'session', storage },
+        ]),
+      }),
+    });
+    canaries = new Canaries();
+    for (const storage of NAMES) holders.set(storage, { client: await begin(storage) });
+    for (const storage of NAMES) await use(storage);
+    await sleep(2400);
+    // Renewed where there is such a thing; the second request shows that the renewal arrived.
+    for (const storage of NAMES) await use(storage).then(() => use(storage));
+    await world.sessile.stop();
+    cpSync(world.data, copy(), { recursive: true, filter: (path) => !path.endsWith('master.key') });
+  });
+  after(async () => {
+    await world?.close();
+    await app?.close();
+  });
+
+  /** A sign-in that the app vouches for, with a claim that nobody else would write. */
+  async function begin(storage) {
+    const client = world.client();
+    const canary = `claim-${storage}-${randomBytes(12).toString('hex')}`;
+    canaries.addText(`claim of ${storage}`, canary);
+    const json = JSON.stringify({ sub: `user-of-${storage}`, claims: { canary } });
+    assert.equal((await client.post(`/${storage}/login`, { body: json, headers: { 'content-type': 'application/json' } })).status, 200);
+    return client;
+  }
+
+  async function use(storage) {
+    const holder = holders.get(storage);
+    if (STORAGES[storage].token === 'body') assert.equal((await holder.client.refresh()).status, 200);
+    assert.equal((await holder.client.get(`/${storage}/data`)).status, 200);
+    const jwt = bearerOf(app.last());
+    holder.tokens = { ...holder.tokens, [jwt]: claimsOf(jwt) };
+    canaries.addToken(`access token of ${storage}`, jwt);
+    canaries.addText(`claims in the access token of ${storage}`, jwt.split('.')[1]);
+    if (holder.client.sessionToken) canaries.addToken(`session token of ${storage}`, holder.client.sessionToken);
+  }
+
+  const search = (marks) => readTree(copy()).flatMap(({ path, bytes }) => marks.search(path, bytes));
+
+  test('holds no token, no signature, no MAC and no claim', () => {
+    assert.equal(canaries.size, 7 + 7 + 7 + 5, 'claims, tokens and what they say of seven, session tokens of five');
+    const renewed = NAMES.filter((storage) => Object.keys(holders.get(storage).tokens).length > 1);
+    assert.deepEqual(renewed, NAMES.filter((storage) => STORAGES[storage].renewal !== 'never'), 'old and new ones were looked for');
+    assert.deepEqual(search(canaries), []);
+  });
+
+  test('negative control: the same search finds what is planted, and the ids that are no secret', () => {
+    const planted = new Canaries();
+    const [token] = Object.keys(holders.get('hybrid').tokens);
+    planted.addToken('access token', token);
+    writeFileSync(join(copy(), 'planted'), Buffer.concat([randomBytes(100), Buffer.from(token.split('.')[2], 'base64url'), randomBytes(100)]));
+    assert.deepEqual(search(planted), ['access token in planted']);
+
+    for (const storage of NAMES) {
+      const ids = new Canaries();
+      for (const { jti, sid } of Object.values(holders.get(storage).tokens)) {
+        ids.addText('token id', Buffer.from(jti, 'base64url'));
+        ids.addText('session id', Buffer.from(sid, 'base64url'));
+      }
+      const found = new Set(search(ids).map((each) => each.split(' in ')[0]));
+      assert.ok(found.has('session id'), storage);
+      assert.equal(found.has('token id'), storage === 'database', storage);
+    }
+  });
+
+  test('what it does hold opens nothing at the gateway on the original data', async () => {
+    await world.sessile.start();
+    for (const storage of NAMES) {
+      const { client, tokens } = holders.get(storage);
+      const [{ jti, sid }] = Object.values(tokens).slice(-1);
+      const forms = [jti, sid, `${sid}.0.${jti}`, `${sid}.1.${jti}`, `${sid}.0.`, Buffer.from(jti, 'base64url').toString('hex')];
+      for (const form of forms) {
+        for (const holder of [client.holding({}, form), client.holding({ [COOKIE.session]: form }), client.holding({ [COOKIE.access]: form }), client.holding({ [COOKIE.session]: form, [COOKIE.access]: form }, form)]) {
+          assert.equal((await holder.get(`/${storage}/data`)).status, 401, `${storage}: ${form}`);
+          assert.notEqual((await holder.refresh()).status, 200);
+        }
+      }
+      await use(storage);
+      assert.equal(Object.values(tokens)[0].sid, sid, 'negative control: the session itself goes on, from what its browser holds');
+    }
+  });
+
+  test('a gateway on the copy alone does not start, and says why; negative control: with the key it does', async () => {
+    const thief = new Sessile({ ...world.sessile.options, data: copy() });
+    await world.sessile.stop();
+    try {
+      await thief.start({ ready: false });
+      const exit = await Promise.race([thief.exited(), sleep(10_000)]);
+      assert.equal(exit?.code, 78);
+      assert.match(thief.output, /master\.key is missing/);
+      cpSync(join(world.data, 'master.key'), join(copy(), 'master.key'));
+      await thief.start();
+    } finally {
+      await thief.stop();
     }
   });
 });

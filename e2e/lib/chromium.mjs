@@ -16,8 +16,17 @@ export function chromiumPath() {
  * @param {string} [options.spki] the one certificate to trust, as the hash of its key
  * @param {boolean} [options.backForwardCache] Playwright turns that cache off; this leaves it on
  */
-export function launchChromium({ spki, backForwardCache = false } = {}) {
-  return chromium.launch({
+export function launchChromium(options) {
+  return chromium.launch(launchOptions(options));
+}
+
+/** One browser that is also its only context, with a profile in `dir` that outlives it. */
+export function openProfile(dir, options) {
+  return chromium.launchPersistentContext(dir, launchOptions(options));
+}
+
+function launchOptions({ spki, backForwardCache = false } = {}) {
+  return {
     ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
     executablePath: chromiumPath(),
     headless: true,
@@ -29,8 +38,8 @@ export function launchChromium({ spki, backForwardCache = false } = {}) {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
-      '--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+      '--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
       ...(spki ? [`--ignore-certificate-errors-spki-list=${spki}`] : []),
     ],
-  });
+  };
 }

@@ -10,6 +10,8 @@ export class Client {
   /** Cookies by name. Names and values as sent; attributes are in `attributes`. */
   cookies = new Map();
   attributes = new Map();
+  /** A token that goes along as a bearer token, for storages that deliver theirs in bodies. */
+  bearer;
   #origin;
   #port;
   #ca;
@@ -28,13 +30,15 @@ export class Client {
   steal() {
     const thief = new Client({ origin: this.#origin.href, port: this.#port, ca: this.#ca });
     thief.cookies = new Map(this.cookies);
+    thief.bearer = this.bearer;
     return thief;
   }
 
-  /** A client with nothing but the given cookies. */
-  holding(cookies) {
+  /** A client with nothing but the given cookies and bearer token. */
+  holding(cookies, bearer) {
     const other = this.steal();
     other.cookies = new Map(Object.entries(cookies).filter(([, value]) => value !== undefined));
+    other.bearer = bearer;
     return other;
   }
 
@@ -72,6 +76,7 @@ export class Client {
       if (method !== 'GET' && method !== 'HEAD') fields.push(['Origin', this.#origin.origin]);
     }
     if (this.cookies.size > 0) fields.push(['Cookie', [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')]);
+    if (this.bearer) fields.push(['Authorization', `Bearer ${this.bearer}`]);
     for (const [name, value] of Object.entries(headers)) {
       const at = fields.findIndex(([known]) => known.toLowerCase() === name.toLowerCase());
       if (at >= 0) fields.splice(at, 1);
@@ -132,10 +137,19 @@ export class Client {
     return this.request('POST', path, options);
   }
 
-  async signIn(username, password, { remember = false } = {}) {
-    const response = await this.post('/auth/sign-in', { json: { username, password, remember } });
+  /** With `storage`, in that one of those the gateway offers to clients. */
+  async signIn(username, password, { remember = false, storage } = {}) {
+    const response = await this.post('/auth/sign-in', { json: { username, password, remember, storage } });
     if (response.status !== 200) throw new Error(`sign-in of ${username} answered ${response.status}: ${response.text}`);
+    this.bearer = response.json.access_token;
     return response.json.session;
+  }
+
+  /** Asks for a fresh token, as the page's own script would, and keeps it if the answer has one. */
+  async refresh(options) {
+    const response = await this.post('/auth/refresh', options);
+    if (response.status === 200 && response.json.access_token) this.bearer = response.json.access_token;
+    return response;
   }
 
   #keep(line) {

@@ -16,10 +16,18 @@ export function folded(raw) {
   return seen;
 }
 
-/** An upstream that answers every request with its own method, target and raw headers. */
-export async function startEcho() {
+/**
+ * An upstream that answers every request with its own method, target and raw headers.
+ * @param {Record<string, {type: string, body: string | Buffer}>} [pages] paths that are answered with these instead
+ */
+export async function startEcho(pages = {}) {
   const seen = [];
   const server = http.createServer((request, response) => {
+    const page = pages[request.url];
+    if (page) {
+      response.writeHead(200, { 'content-type': page.type });
+      return response.end(page.body);
+    }
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
@@ -36,6 +44,27 @@ export async function startEcho() {
     last: () => seen.at(-1),
     close: () => close(server),
   };
+}
+
+/**
+ * An upstream with a login of its own: `POST .../login` is answered with an assertion of whatever its body says, and
+ * every other request as by the echo.
+ */
+export async function startLogin() {
+  const seen = [];
+  const server = http.createServer((request, response) => {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks).toString('latin1');
+      seen.push({ method: request.method, url: request.url, raw: request.rawHeaders, body });
+      const asserts = request.method === 'POST' && request.url.endsWith('/login');
+      response.writeHead(200, { 'content-type': 'text/plain', ...(asserts ? { 'sessile-sign-in': body } : {}) });
+      response.end('done');
+    });
+  });
+  const port = await listen(server);
+  return { url: `http://127.0.0.1:${port}`, seen, last: () => seen.at(-1), close: () => close(server) };
 }
 
 /** The bearer token in a record of the echo upstream. */

@@ -16,8 +16,11 @@ const NOTES_APP = join(ROOT, 'examples/notes-app');
 /**
  * @param {object} options
  * @param {boolean} [options.https] serve https://app.test instead of http://localhost
+ * @param {string} [options.host] another host name: one under app.test or localhost
+ * @param {object} [options.certificate] a certificate made before, for worlds that share a browser
  * @param {boolean} [options.notes] start the notes app
  * @param {boolean} [options.echo] start the echo upstream
+ * @param {object} [options.pages] what the echo upstream answers on paths of its own
  * @param {boolean} [options.site] start the hostile site (https only)
  * @param {boolean} [options.cutter] put the cutter in front of the gateway
  * @param {(urls: {notes?: string, echo?: string}) => object} [options.config] configuration file as an object
@@ -25,7 +28,7 @@ const NOTES_APP = join(ROOT, 'examples/notes-app');
  * @param {object} [options.notesEnv] environment of the notes app, NOTES_...
  * @param {string[]} [options.users] accounts to make
  */
-export async function startWorld({ https = false, notes = false, echo = !notes, site = false, cutter = false, config, env = {}, notesEnv = {}, users = ['ada'], bin } = {}) {
+export async function startWorld({ https = false, host, certificate, notes = false, echo = !notes, pages, site = false, cutter = false, config, env = {}, notesEnv = {}, users = ['ada'], bin } = {}) {
   const closers = [];
   const world = {
     dir: mkdtempSync(join(tmpdir(), 'sessile-e2e-')),
@@ -43,14 +46,14 @@ export async function startWorld({ https = false, notes = false, echo = !notes, 
     const [publicPort, behindPort, opsPort, notesPort] = await freePorts(4);
     const gatewayPort = cutter ? behindPort : publicPort;
     world.data = join(world.dir, 'data');
-    world.host = https ? 'app.test' : 'localhost';
+    world.host = host ?? (https ? 'app.test' : 'localhost');
     world.origin = `${https ? 'https' : 'http'}://${world.host}:${publicPort}`;
     world.gatewayPort = gatewayPort;
-    if (https) world.certificate = await makeCertificate(world.dir);
+    if (https) world.certificate = certificate ?? (await makeCertificate(world.dir));
 
     const urls = {};
     if (echo) {
-      world.echo = await startEcho();
+      world.echo = await startEcho(pages);
       closers.push(world.echo.close);
       urls.echo = world.echo.url;
     }
@@ -99,6 +102,12 @@ export async function startWorld({ https = false, notes = false, echo = !notes, 
       closers.push(world.site.close);
     }
 
+    /** Starts the gateway again on the same data with another configuration. */
+    world.reconfigure = async (config) => {
+      await world.sessile.stop();
+      writeFileSync(configFile, toToml(config(urls)));
+      await world.sessile.start();
+    };
     /** A client that talks to the gateway itself, past the cutter. */
     world.client = () => new Client({ origin: world.origin, port: gatewayPort, ca: world.certificate?.certPem });
     world.signedIn = async (name = 'ada', options) => {
