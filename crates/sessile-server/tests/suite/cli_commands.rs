@@ -269,7 +269,7 @@ async fn the_rows_of_tokens_are_listed_and_deleted() {
         if rows()[0]["last_used_at"].is_string() {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(rows()[0]["last_used_at"].is_string(), "its use was recorded");
     assert!(home.run(&["token", "list", "--session", &session]).ok().stdout.contains(&id));
