@@ -18,7 +18,7 @@ pub fn of_surface(config: &EngineConfig) -> Option<CorsConfig> {
         origins: AllowedOrigins::Listed(origins.clone()),
         methods: ["GET", "HEAD", "POST", "DELETE"].map(String::from).to_vec(),
         headers: ["authorization", "content-type", "x-csrf-token"].map(String::from).to_vec(),
-        expose: ["retry-after"].map(String::from).to_vec(),
+        expose: ["date", "retry-after"].map(String::from).to_vec(),
         max_age: Duration::from_secs(600),
         credentials: true,
     })

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub struct Activity {
     exchanges: AtomicUsize,
     /// Milliseconds after `begun` at which the last exchange ended.
     idle_since: AtomicU64,
+    /// Whether the client has sent anything at all.
+    heard: AtomicBool,
     blocked: Mutex<Vec<Weak<Blocked>>>,
 }
 
@@ -41,6 +43,7 @@ impl Activity {
             begun: Instant::now(),
             exchanges: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             blocked: Mutex::default(),
         })
     }
@@ -63,6 +66,11 @@ impl Activity {
     /// Whether any exchange is under way.
     pub fn is_busy(&self) -> bool {
         self.exchanges.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the client has sent anything: browsers open connections that they may never use.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// How long nothing has been under way.
@@ -161,6 +169,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for TimedIo<IO> {
         let this = &mut *self;
         let before = out.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, out);
+        if out.filled().len() > before {
+            this.activity.heard.store(true, Ordering::Relaxed);
+        }
         if this.activity.is_busy() {
             this.head_deadline = None;
             return polled;

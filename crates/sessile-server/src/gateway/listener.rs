@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::connection::TimedIo;
 use super::drain::{Drain, Watch};
@@ -301,8 +302,8 @@ async fn connection(worker: Arc<Worker>, accepted: Socketed, tls: Option<TlsAcce
     let client_side = |tls| ClientSide::new(peer.ip(), tls, streams, Arc::new(ticket));
     match tls {
         None => serve_http1(worker, socket, client_side(false), first_head).await,
-        Some(acceptor) => match timeout(limits.tls_handshake, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => {
+        Some(acceptor) => match handshake(acceptor, socket, limits.tls_handshake, worker.stop()).await {
+            Some(stream) => {
                 let first_head = Instant::now() + limits.head;
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     serve_http2(worker, stream, client_side(true), first_head).await;
@@ -310,10 +311,23 @@ async fn connection(worker: Arc<Worker>, accepted: Socketed, tls: Option<TlsAcce
                     serve_http1(worker, stream, client_side(true), first_head).await;
                 }
             }
-            Ok(Err(_)) | Err(_) => {
+            None => {
                 worker.gateway().metrics.tls_failures.fetch_add(1, Ordering::Relaxed);
             }
         },
+    }
+}
+
+/// A TLS handshake, unless it fails, takes too long, or the process stops before it is done: nothing was asked for yet.
+async fn handshake(
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+    within: Duration,
+    mut stop: Watch,
+) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        accepted = timeout(within, acceptor.accept(socket)) => accepted.ok()?.ok(),
+        () = stop.draining() => None,
     }
 }
 
@@ -330,6 +344,7 @@ where
     };
     let io = StrictIo::new(TokioIo::new(io), gateway.wire_rules.clone(), observer);
     let mut stop = worker.stop();
+    let activity = client.activity.clone();
     let service = service_fn(move |request| {
         let (worker, client) = (worker.clone(), client.clone());
         async move { Ok::<_, std::convert::Infallible>(worker.answer(&client, request).await) }
@@ -346,7 +361,8 @@ where
     );
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = stop.draining() => connection.as_mut().graceful_shutdown(),
+        // The HTTP library would wait for a first request on a connection that has never carried one.
+        () = stop.draining() => if !activity.has_heard() { return } else { connection.as_mut().graceful_shutdown() },
     }
     let _ = connection.await;
 }
@@ -386,6 +402,9 @@ where
         tokio::select! {
             _ = connection.as_mut() => return,
             () = stop.draining(), if !is_leaving => {
+                if !activity.has_heard() {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 is_leaving = true;
             }

@@ -387,8 +387,7 @@ impl Worker {
                 let body = body.map_or_else(|| ResponseBody::full(Bytes::new()), ResponseBody::file);
                 with_fields(Response::new(body), fields)
             }
-            FileAnswer::NotModified(mut fields) => {
-                fields.remove(CONTENT_TYPE);
+            FileAnswer::NotModified(fields) => {
                 let mut response = with_fields(Response::new(ResponseBody::full(Bytes::new())), fields);
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 response
@@ -415,6 +414,10 @@ impl Worker {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         self.engine().finish(forward, policy, response.headers_mut()).await;
+        // Only now: the headers of a page go out with its 304 too, or a browser would keep those of last time.
+        if response.status() == StatusCode::NOT_MODIFIED {
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
         response
     }
 

@@ -42,6 +42,21 @@ async fn asks(world: &World, path: &str) -> Client {
     client
 }
 
+/// A browser opens connections in advance; one on which nothing was ever sent holds up no stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_hold_up_nothing() {
+    let (mut world, _task) = world().await;
+    let silent = Client::connect(world.address).await;
+    until("it is there", || world.gateway.metrics().connections_open.value() == 1).await;
+    let drain = world.drain.clone();
+    let long = DrainPolicy { announce: Duration::ZERO, finish: Duration::from_secs(600) };
+    let draining = tokio::spawn(async move { drain.begin(long).await });
+    // Without a limit of its own it would have until the deadline of its first head, ten seconds.
+    timeout(Duration::from_secs(5), world.join()).await.expect("the threads end");
+    draining.abort();
+    drop(silent);
+}
+
 /// Readiness first; then no new connections, idle ones close, event streams close, what is under way finishes; then the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_lets_work_finish() {

@@ -42,7 +42,16 @@ async fn files_are_served_under_the_same_rules() {
     assert_eq!((again.status, again.body.len()), (304, 0));
     let head = world.request("HEAD", "/site/app.js", &[], b"").await;
     assert_eq!((head.status, head.field("content-length")), (200, Some("4")));
-    assert_eq!(world.get("/site/", &[]).await.text(), "<p>home");
+    let page = world.get("/site/", &[]).await;
+    assert_eq!(page.text(), "<p>home");
+    // What is said of a page goes out with its 304 as well: else a browser keeps what was said last time.
+    let tag = page.field("etag").expect("a tag").to_owned();
+    let again = world.get("/site/", &[("If-None-Match", &tag)]).await;
+    assert_eq!((again.status, again.field("content-type")), (304, None));
+    for name in ["content-security-policy", "x-frame-options", "permissions-policy"] {
+        assert!(page.field(name).is_some(), "negative control: {name}");
+        assert_eq!(again.field(name), page.field(name), "{name}");
+    }
     let elsewhere = world.get("/site", &[]).await;
     assert_eq!((elsewhere.status, elsewhere.field("location")), (308, Some("/site/")));
     for (method, path, status) in [
