@@ -44,6 +44,8 @@ pub struct EngineConfig {
     pub keys: KeyPolicy,
     /// Password accounts.
     pub passwords: PasswordPolicy,
+    /// The path of the application's own sign-in page, if people are to be sent there instead of to ours.
+    pub sign_in_page: Option<String>,
     /// Sign-in throttle.
     pub throttle: ThrottlePolicy,
     /// How recent a sign-in must be for sensitive acts, such as ending other sessions.
@@ -111,6 +113,7 @@ impl EngineConfig {
             },
             keys: KeyPolicy::default(),
             passwords: PasswordPolicy::default(),
+            sign_in_page: None,
             throttle: ThrottlePolicy::default(),
             fresh_for: Duration::from_secs(600),
             own_headers: headers::Policy::own_pages(),
@@ -120,6 +123,12 @@ impl EngineConfig {
             keep_events: Duration::from_secs(90 * 24 * 3600),
             public_origin: origin,
         }
+    }
+
+    /// The path of the page where people sign in, if there is one.
+    pub fn sign_in_path(&self) -> Option<String> {
+        let ours = || self.passwords.enabled.then(|| format!("{}/sign-in", self.prefix));
+        self.sign_in_page.clone().or_else(ours)
     }
 
     /// Whether the browser sees https and may be told to insist on it. Not on a loopback host, where other

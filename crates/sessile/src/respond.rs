@@ -289,7 +289,7 @@ pub fn problem(
         let sign_in = sign_in_address(engine, None);
         let action = match problem {
             Problem::NoSession | Problem::FreshAuthRequired { .. } | Problem::SignInFailed => {
-                Some((sign_in.as_str(), "Sign in"))
+                sign_in.as_deref().map(|address| (address, "Sign in"))
             }
             Problem::HeadersTooLarge { .. } => Some(("/", "Try again")),
             Problem::NotFound | Problem::MethodNotAllowed { .. } | Problem::CsrfRefused => {
@@ -343,12 +343,16 @@ pub(crate) fn add_fields(problem: &Problem, headers: &mut HeaderMap) {
     }
 }
 
-/// Sends a navigation to the sign-in page, and afterwards back to `target` if that is a safe path of this origin.
+/// Sends a navigation to the sign-in page, and afterwards back to `target` if that is a safe path of this origin. A site
+/// without such a page says that a session is needed.
 ///
 /// 303, so that the browser asks by GET whatever it asked before. The address is a path: no request header
 /// has a say in it (A11, D7, D8).
 pub fn redirect_to_sign_in(engine: &Engine, target: &str) -> Response<Bytes> {
-    see_other(engine, &sign_in_address(engine, return_to::safe(target).as_ref()))
+    match sign_in_address(engine, return_to::safe(target).as_ref()) {
+        Some(address) => see_other(engine, &address),
+        None => problem(engine, &Problem::NoSession, true, None),
+    }
 }
 
 /// A page that asks for `target`, the path and query of the present request, once more, now from within the site, so
@@ -362,8 +366,9 @@ pub fn bounce(engine: &Engine, target: &str) -> Response<Bytes> {
     page(engine, StatusCode::OK, &Page::Bounce { target })
 }
 
-pub(crate) fn sign_in_address(engine: &Engine, return_to: Option<&ReturnTo>) -> String {
-    let mut address = format!("{}/sign-in", engine.config().prefix);
+/// Where people sign in, if this site has a page for it.
+pub(crate) fn sign_in_address(engine: &Engine, return_to: Option<&ReturnTo>) -> Option<String> {
+    let mut address = engine.config().sign_in_path()?;
     if let Some(target) = return_to {
         address.push_str("?return_to=");
         for byte in target.as_str().bytes() {
@@ -374,7 +379,7 @@ pub(crate) fn sign_in_address(engine: &Engine, return_to: Option<&ReturnTo>) -> 
             }
         }
     }
-    address
+    Some(address)
 }
 
 /// 303 to a path of this origin. The callers pass fixed paths and [`ReturnTo`]s alone.

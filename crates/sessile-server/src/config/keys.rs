@@ -217,6 +217,8 @@ section! {
         password: bool = "true";
         /// The app's own login endpoints, whose answer may carry `Sessile-Sign-In` or `Sessile-Sign-Out`. From everywhere else these headers are removed.
         upstream_routes: Vec<MethodAndPath> = "";
+        /// The app's own sign-in page, such as `"/login"`: people without a session are sent there, with `?return_to=` and the path they wanted, and not to ours. Its route must be open to them.
+        page: Option<Prefix> = "";
         /// Fewest characters of a new password. 15, because it is the only factor (NIST SP 800-63B-4).
         min_length: u32 = "15", within "15" to "128";
         /// Most bytes of a password. Longer ones are refused, never cut.

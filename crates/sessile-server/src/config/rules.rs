@@ -295,7 +295,32 @@ impl Rules<'_> {
                 "choose a shorter wait",
             );
         }
+        self.sign_in_page();
         self.sign_in_routes();
+    }
+
+    /// A sign-in page that needs a session leads people round in a circle.
+    fn sign_in_page(&mut self) {
+        let Settings { sign_in, server, routes, .. } = self.settings;
+        let Some(page) = &*sign_in.page else { return };
+        if !sound(&[&sign_in.page, &server.upstream])
+            || routes.iter().any(|row| !row.route.prefix.sound || !row.route.access.sound)
+        {
+            return;
+        }
+        let (problem, remedy) = match covering(routes, &page.0) {
+            Some(row) if *row.route.access == Access::Session => (
+                "its route needs a session: nobody without one could see it",
+                "give it a [[route]] with access = \"optional\"",
+            ),
+            Some(_) => return,
+            None if server.upstream.is_some() => (
+                "with server.upstream every path needs a session: nobody without one could see it",
+                "write a [[route]] for the app, and one with access = \"optional\" for this page",
+            ),
+            None => ("no [[route]] leads to it", "add a [[route]] whose prefix covers it"),
+        };
+        sign_in.page.refuse(self.mistakes, problem, remedy);
     }
 
     /// A sign-in route must lead to an app, and at least one must be open to people without a session.
@@ -309,11 +334,7 @@ impl Rules<'_> {
         }
         let (mut open, mut lost) = (0, 0);
         for wanted in all.iter() {
-            let covering = routes
-                .iter()
-                .filter(|row| row.route.prefix.as_ref().is_some_and(|prefix| prefix.covers(&wanted.path.0)))
-                .max_by_key(|row| row.route.prefix.as_ref().map_or(0, |prefix| prefix.0.len()));
-            match covering {
+            match covering(routes, &wanted.path.0) {
                 Some(row) if row.route.folder.is_some() => {
                     lost += 1;
                     all.refuse(
@@ -485,6 +506,14 @@ impl Rules<'_> {
             );
         }
     }
+}
+
+/// The route that a path leads to.
+fn covering<'a>(routes: &'a [RouteRow], path: &str) -> Option<&'a RouteRow> {
+    routes
+        .iter()
+        .filter(|row| row.route.prefix.as_ref().is_some_and(|prefix| prefix.covers(path)))
+        .max_by_key(|row| row.route.prefix.as_ref().map_or(0, |prefix| prefix.0.len()))
 }
 
 /// Every storage that is in use.

@@ -182,6 +182,7 @@ fn engine(settings: &Settings, origin: Origin, purpose: Purpose, mistakes: &mut 
             publish_ahead: *settings.keys.publish_ahead,
         },
         passwords: passwords(settings),
+        sign_in_page: settings.sign_in.page.as_ref().map(|page| page.0.clone()),
         throttle: throttle(settings),
         fresh_for: *settings.session.fresh,
         app_headers: app_headers(&settings.headers),

@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
     Case("[session]\nabsolute = \"99999999999999999999d\"\n", "session.absolute", 4, "duration", "5m"),
     Case("[session]\nstaleness = \"1h\"\n", "session.staleness", 4, "between", "60s"),
     Case("[session]\nstorage = \"hybird\"\n", "session.storage", 4, "did you mean \"hybrid\"?", "hybrid"),
+    Case("[sign_in]\npage = \"/login\"\n", "sign_in.page", 4, "every path needs a session", "optional"),
     Case("[session]\nstorage = \"local-storage\"\n", "session.storage", 4, "carry it away", "danger_script"),
     Case("[session]\nstorage = \"session-storage\"\n", "session.storage", 4, "carry it away", "\"memory\""),
     Case("[session]\nclient_storages = [\"local-storage\"]\n", "session.client_storages", 4, "carry it", "danger_"),

@@ -52,7 +52,7 @@ fn form(engine: &Engine, arrival: &Arrival<'_>, form: &Form<'_>) -> Response<Byt
     };
     let page = Page::SignIn(SignIn {
         site: config.public_origin.authority(),
-        action: &respond::sign_in_address(engine, None),
+        action: &format!("{}/sign-in", config.prefix),
         csrf_token: &csrf_token,
         return_to: form.target.map_or("/", ReturnTo::as_str),
         username: form.username,

@@ -118,7 +118,7 @@ pub(super) async fn page(engine: &Engine, arrival: &Arrival<'_>) -> Response<Byt
         Admission::Admitted(_) => respond::see_other(engine, "/"),
         Admission::Unavailable(error) => engine.unavailable(arrival, &error),
         Admission::Anonymous(_) => {
-            let sign_in = respond::sign_in_address(engine, None);
+            let sign_in = respond::sign_in_address(engine, None).unwrap_or_else(|| "/".to_owned());
             let page = Page::SignedOut { site: engine.config().public_origin.authority(), sign_in: &sign_in };
             respond::page(engine, StatusCode::OK, &page)
         }

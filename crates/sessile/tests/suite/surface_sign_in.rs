@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::Peer;
+use sessile::{Access, EngineConfig, Peer};
 use sessile_core::{SecretText, Storage};
 use sessile_store::memory::MemoryStore;
 
@@ -12,7 +12,7 @@ use crate::surface_client::{
     Answer, PASSWORD, add_account, ask, credentials, events, opens, quick_config, session_id, sign_in, site, site_on,
     site_with, stores,
 };
-use crate::world::{ACCESS, Browser, SESSION, World};
+use crate::world::{ACCESS, Browser, SESSION, World, guard};
 
 /// JSON is answered with the session and two cookies, on both stores; the cookies open, and nothing else did before.
 #[tokio::test]
@@ -544,4 +544,31 @@ fn costly_hash() -> SecretText {
     SecretText::new(
         "$argon2id$v=19$m=19456,t=32,p=1$c2FsdHNhbHQ$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaA".to_owned(),
     )
+}
+
+/// Whoever has no session is sent to the app's own sign-in page where it has one; a site without any says what is
+/// missing, and sends nobody round in a circle.
+#[tokio::test]
+async fn people_are_sent_where_they_can_sign_in() {
+    let visit = async |config: EngineConfig| {
+        let world = site_with(config).await;
+        let mut parts = Browser::default().request("GET", "/notes?page=2");
+        for (name, value) in [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("accept", "text/html")] {
+            parts.headers.insert(name, value.parse().expect("a value"));
+        }
+        let answer = guard(&world.engine, &parts, Access::Session).await.expect("answered");
+        let location = answer.headers().get("location").map(|value| value.to_str().expect("ASCII").to_owned());
+        (answer.status().as_u16(), location, String::from_utf8_lossy(answer.body()).into_owned())
+    };
+    let mut config = quick_config();
+    let (status, location, _) = visit(config.clone()).await;
+    assert_eq!((status, location.as_deref()), (303, Some("/auth/sign-in?return_to=/notes%3Fpage%3D2")));
+    config.sign_in_page = Some("/login".to_owned());
+    config.passwords.enabled = false;
+    let (status, location, _) = visit(config.clone()).await;
+    assert_eq!((status, location.as_deref()), (303, Some("/login?return_to=/notes%3Fpage%3D2")));
+    config.sign_in_page = None;
+    let (status, location, page) = visit(config).await;
+    assert_eq!((status, location), (401, None));
+    assert!(!page.contains("sign-in"), "no link to a page that is not there: {page}");
 }
