@@ -1,0 +1,6 @@
+import type { Adapter } from './types.js';
+/**
+ * Keeps the access token in `sessionStorage`: it survives reloads of its tab, and every script of the tab, an injected
+ * one too, can read it and carry it away.
+ */
+export declare function inSessionStorage(): Adapter;
