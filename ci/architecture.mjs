@@ -19,10 +19,13 @@ const MAY_DEPEND = {
 };
 const CORE_MAY_USE = ["base64", "serde", "serde_json", "subtle", "zeroize"];
 const ONLY_FOR = {
+  redis: ["sessile-store"],
   rusqlite: ["sessile-store"],
   "aws-lc-rs": ["sessile-aws-lc", "sessile-lab"],
   argon2: ["sessile"],
   hyper: ["sessile-server", "sessile-lab"],
+  "tokio-postgres": ["sessile-store"],
+  "tokio-postgres-rustls": ["sessile-store"],
   "tokio-rustls": ["sessile-server"],
   clap: ["sessile-server"],
 };

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sessile_core::Timestamp;
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 use sessile_core::revocation::Epoch;
 use sessile_core::revocation::{FeedPage, Reason, Seq};
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 use tokio::sync::watch;
 
 use crate::error::StoreError;
@@ -54,7 +54,7 @@ pub enum Continuity {
 }
 
 /// Waits until the position has passed `after` or belongs to another history, at most a second.
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(crate) async fn wait_for_change(position: &watch::Sender<(Epoch, Seq)>, after: Seq) {
     const LONGEST: Duration = Duration::from_secs(1);
     let mut receiver = position.subscribe();

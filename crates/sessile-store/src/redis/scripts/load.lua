@@ -1,0 +1,2 @@
+-- ARGV: id.
+return record_of(ARGV[1])

@@ -1,0 +1,3 @@
+-- ARGV: the witness to keep if there is none.
+redis.call('HSETNX', store, 'witness', ARGV[1])
+return redis.call('HGET', store, 'witness')
