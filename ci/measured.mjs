@@ -74,7 +74,7 @@ const browsers = (all) => all.map(({ browser }) => `${browser.name} ${browser.ve
 /** The whole table: attacks as rows. */
 function everything(all) {
   const [{ storages, groups, attacks }] = all;
-  const lines = [`In ${browsers(all)}; where the two differ, the cell says so.`];
+  const lines = [`In ${browsers(all)}${all.length > 1 ? "; where they differ, the cell says so" : ""}.`];
   for (const group of groups) {
     lines.push("", `**${group.title}**`, "", `| | ${storages.map((name) => `\`${name}\``).join(" | ")} |`, `|---|${"---|".repeat(storages.length)}`);
     for (const { id, title } of attacks.filter((attack) => attack.group === group.id)) {
@@ -88,7 +88,8 @@ function everything(all) {
 const COLUMNS = [
   ["Injected script reads the token", ["script-reads-token"]],
   ["… catches it on its way", ["patched-fetch"]],
-  ["Other sites' requests", ["cross-site-form", "cross-site-fetch", "cross-site-image", "cross-site-navigation"]],
+  ["Forms and fetches of other sites", ["cross-site-form", "cross-site-fetch", "cross-site-image"]],
+  ["A link elsewhere to a GET that changes something", ["cross-site-navigation"]],
   ["Sibling hosts' requests", ["sibling-form", "sibling-fetch"]],
   ["Used after sign-out", ["replay-after-sign-out"]],
   ["Used after revocation", ["replay-after-revocation"]],

@@ -29,6 +29,11 @@ pub(crate) fn end_of(token: &str) -> Option<u64> {
     parts(token)?.1.get("exp")?.as_u64()
 }
 
+/// Whether it is a token past its end.
+pub(crate) fn is_over(token: &str) -> bool {
+    end_of(token).is_some_and(|end| end <= unix_seconds())
+}
+
 /// Header and claims.
 fn parts(token: &str) -> Option<(Value, Value)> {
     let mut parts = token.split('.');
@@ -205,6 +210,8 @@ mod tests {
         let cookies = vec![("a".to_owned(), "opaque.1.secret".to_owned()), ("b".to_owned(), own.clone())];
         assert_eq!(jwt_of(&Loot { cookies: cookies.clone(), bearers: Vec::new() }), Some(own.clone()));
         assert_eq!(jwt_of(&Loot { cookies: cookies[..1].to_vec(), bearers: Vec::new() }), None);
-        assert!(end_of(&own).is_some_and(|end| end > unix_seconds()));
+        assert!(!is_over(&own) && !is_over("opaque.1.secret"));
+        let past = unsigned(&json!({ "alg": "none" }), &json!({ "exp": unix_seconds() - 1 }));
+        assert!(is_over(&format!("{past}.")));
     }
 }

@@ -1,7 +1,5 @@
 //! Stolen credentials, used from another machine while the session lives.
 
-use serde_json::json;
-
 use super::{About, Good};
 use crate::run::stage::{Got, Stage, Tried};
 
@@ -15,11 +13,9 @@ pub(super) const ABOUT: About = About {
 };
 
 pub(super) async fn carry_out(stage: &mut Stage<'_>) -> Tried {
-    let (_, loot) = stage.sign_in_and_steal().await?;
-    let uses = stage.thief().as_the_browser(&loot).await?;
-    stage.note("used from another machine", json!(uses));
+    let (_, _, works) = stage.copy().await?;
     Ok(Got::fell_if(
-        uses.iter().any(|used| used.opened()),
+        works,
         "Whoever has a copy of everything in the browser is in, while the session lives. No storage prevents that.",
         "The copy was refused.",
     ))

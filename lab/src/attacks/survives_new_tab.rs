@@ -26,7 +26,10 @@ pub(super) async fn carry_out(stage: &mut Stage<'_>) -> Tried {
     second.now.clone_from(&stage.tab.now);
     let who = match who(second, &home).await {
         Ok(who) => who,
-        Err(silent) => return Ok(Got::not_measured(format!("The second tab was lost: {silent}."))),
+        Err(silent) => {
+            stage.second = None;
+            return Ok(Got::not_measured(format!("The second tab was lost: {silent}.")));
+        }
     };
     let survived = who.as_deref() == Some(VICTIM);
     stage.note("whom the app took the second tab for", json!(who));

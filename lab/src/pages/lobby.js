@@ -2,6 +2,7 @@
 const say = (text) => {
   document.querySelector('#say').textContent = text;
 };
+const WAITING = document.querySelector('#say').textContent;
 const open = (url) => window.open(url, '_blank', 'noopener');
 
 workFor('lobby', {
@@ -17,7 +18,12 @@ workFor('lobby', {
     say('Some attacks need a second tab, and the browser did not let the lab open one. Your click may.');
     button.hidden = false;
     button.focus();
-    button.addEventListener('click', () => open(url));
+    const clicked = () => {
+      button.hidden = true;
+      say(WAITING);
+      open(url);
+    };
+    button.addEventListener('click', clicked, { once: true });
   },
   // A cookie that ends with the browser: it tells whether the browser was really closed.
   'leave-mark': ({ name }) => {

@@ -17,6 +17,7 @@ const userActs = {
     const before = shown();
     document.querySelector('#again').click();
     await until(() => shown() !== before);
+    if (shown() === before) throw new Error('the app did not show the notes');
   },
   // What a program on the victim's machine does: it takes the cookies out of the browser. Here the browser brings
   // them, because cookies belong to a host and the lab listens on another port of it.

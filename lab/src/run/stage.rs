@@ -10,6 +10,7 @@ use super::Run;
 use super::tab::{Silent, Tab, Whereabouts, with_query};
 use super::verdict::{Evidence, Seen};
 use crate::accounts::{ATTACKER, VICTIM};
+use crate::forge;
 use crate::lab::Lab;
 use crate::net::encode;
 use crate::pages::Visit;
@@ -31,6 +32,8 @@ pub(crate) enum Broken {
     #[error("a server of the lab did not answer: {0}")]
     Io(#[from] io::Error),
 }
+
+const TOO_SLOW: &str = "a token was taken, but it was over before it could be tried; the machine is too busy";
 
 /// What an attack got.
 #[derive(Debug)]
@@ -275,21 +278,35 @@ impl<'a> Stage<'a> {
         Ok((session, loot))
     }
 
-    /// The same until the copy works from another machine: a busy machine may need longer to take a token than the token
-    /// lives.
-    pub(crate) async fn working_copy(&mut self) -> Result<(String, Loot), Broken> {
+    /// The same, and whether the copy opens the app from another machine. A busy machine may need longer to take a token
+    /// than the token lives; then it is taken again.
+    pub(crate) async fn copy(&mut self) -> Result<(String, Loot, bool), Broken> {
+        let mut slow = Broken::Setting(TOO_SLOW.to_owned());
         for _ in 0..3 {
-            let (session, loot) = self.sign_in_and_steal().await?;
+            let (session, loot) = match self.sign_in_and_steal().await {
+                Ok(stolen) => stolen,
+                Err(broken @ Broken::Setting(_)) => {
+                    slow = broken;
+                    continue;
+                }
+                Err(broken) => return Err(broken),
+            };
             let uses = self.thief().as_the_browser(&loot).await?;
             let works = uses.iter().any(Use::opened);
             self.note("the copy, used from another machine while the victim is signed in", json!(uses));
-            if works {
-                return Ok((session, loot));
+            if works || !loot.bearers.iter().any(|token| forge::is_over(token)) {
+                return Ok((session, loot, works));
             }
         }
-        Err(Broken::Setting(
-            "what was taken from the browser opened nothing, even while the victim was signed in".into(),
-        ))
+        Err(slow)
+    }
+
+    /// A copy that works.
+    pub(crate) async fn working_copy(&mut self) -> Result<(String, Loot), Broken> {
+        match self.copy().await? {
+            (session, loot, true) => Ok((session, loot)),
+            (_, _, false) => Err(Broken::Setting("the copy opened nothing even while the victim was signed in".into())),
+        }
     }
 
     // The twins' cookies are set for the whole domain, so those of other twins come along.
@@ -310,6 +327,8 @@ impl<'a> Stage<'a> {
 
     /// Those of the values that open the app as the victim, from another machine: as a bearer, or as a cookie under
     /// the names the app uses, which are no secret.
+    ///
+    /// A token that was over before it could be tried is no sign of protection, so then there is no answer.
     pub(crate) async fn usable(&mut self, found: &[(String, String)]) -> Result<Vec<String>, Broken> {
         let mut usable: Vec<String> = Vec::new();
         for (place, value) in found {
@@ -324,6 +343,9 @@ impl<'a> Stage<'a> {
                 self.note(format!("a token that opens the app, from {place}"), json!(used));
                 usable.push(value.clone());
             }
+        }
+        if usable.is_empty() && found.iter().any(|(_, value)| forge::is_over(value)) {
+            return Err(Broken::Setting(TOO_SLOW.to_owned()));
         }
         Ok(usable)
     }
