@@ -121,6 +121,6 @@ export interface Sessile {
     on<E extends SessileEvent>(event: E, listener: Listener<E>): () => void;
     /** Where the access token is now. */
     readonly keptIn: KeptIn;
-    /** Lets go of everything: token, timers, tabs, held requests. The session stays. */
+    /** Lets go of timers, tabs, held requests and the worker. The session stays. */
     close(): void;
 }

@@ -9,7 +9,11 @@ export interface Vault {
 }
 
 /** Puts the token of `vault` into requests and new ones of answers into `vault`, in the page or in a worker. */
-export function createCarrier(context: Pick<AdapterContext, 'fetch' | 'mayCarry' | 'trustRedirects'>, asks: BodyStorage, vault: Vault): Carrier {
+export function createCarrier(
+  context: Pick<AdapterContext, 'fetch' | 'mayCarry' | 'trustRedirects'>,
+  asks: BodyStorage,
+  vault: Vault,
+): Carrier {
   // An exchange that began before a later one ended, or before the token was cleared, is out of date: dropping its
   // token costs a renewal, keeping it could bring back a session that is over.
   let changes = 0;

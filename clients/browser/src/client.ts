@@ -117,13 +117,13 @@ export function createSessile(options: SessileOptions = {}): Sessile {
   /** Learns what sign-in, refresh and session answer alike. `absorbed`: the answer would have brought a token. */
   function learn({ session, expires_in: life, date }: Answer, absorbed: boolean): Session {
     if (typeof session?.subject !== 'string') {
-      throw new SessileError('unexpected', `There is no session in the answer. Is ${origin}${prefix} where the gateway is?`, { status: 200 });
+      throw new SessileError('unexpected', `There is no session in the answer. Is ${origin}${prefix} the gateway?`, { status: 200 });
     }
     const token = absorbed ? life !== undefined : /^(local-storage|session-storage|memory)$/.test(session.storage);
     if (token && !carrier) {
       throw new SessileError('adapter_missing', `Storage ${session.storage} needs an adapter: createSessile({ storage })`);
     }
-    if (absorbed) decide(token);
+    if (absorbed || !token) decide(token);
     else if (!decided) inBodies = token;
     // By the server's clock, which says when it answered.
     countdown.set(Date.parse(session.expires_at) - (Date.parse(date!) || Date.now()));
@@ -165,8 +165,8 @@ export function createSessile(options: SessileOptions = {}): Sessile {
   const look = single(session);
 
   /** Notices that somebody signed in without this client's knowing. */
-  function met(found: Session): boolean {
-    const news = known === 'out' || (typeof subject === 'string' && subject !== found.subject);
+  function met(found: Session) {
+    const news = known === 'out' || (subject && subject !== found.subject);
     if (news) {
       arrived(found.subject);
       events.emit('signed-in', { here: false, session: found });
@@ -182,7 +182,7 @@ export function createSessile(options: SessileOptions = {}): Sessile {
       // Unless another tab, or a sign-in, was faster and left a token to use.
       for (let tries = 1; version() === before || (inBodies && !carrier!.status()); tries += 1) {
         const early = Math.ceil((notBefore - Date.now()) / 1000);
-        if (early > 0) throw new SessileError('unavailable', `The server asked not to be asked for ${early} s`, { retryAfter: early });
+        if (early > 0) throw new SessileError('unavailable', `The server asked to wait ${early} s`, { retryAfter: early });
         try {
           return await renewOnce();
         } catch (error) {
@@ -205,7 +205,8 @@ export function createSessile(options: SessileOptions = {}): Sessile {
     try {
       answer = await ask('POST', '/refresh', { absorb: true });
     } catch (error) {
-      if ((error as SessileError).code !== 'no_session') throw error;
+      const { code, problem } = error as { code: string; problem?: string };
+      if (code !== 'no_session' && problem !== 'storage_without_renewal') throw error;
       // A session whose only proof is its access token cannot be renewed, and yet may live.
       if ((await session()) && !inBodies) return;
       if (began === era) left('no_session');
@@ -264,7 +265,7 @@ export function createSessile(options: SessileOptions = {}): Sessile {
         tell('sign-out-owed');
         throw new SessileError(
           'sign_out_unconfirmed',
-          'Signed out in this browser, but the server could not be told. Call signOut() again',
+          'Signed out here, but the server could not be told. Call signOut() again',
           { cause },
         );
       }
@@ -280,7 +281,7 @@ export function createSessile(options: SessileOptions = {}): Sessile {
     await settle();
     const owner = subject;
     /** Whether requests now go out as somebody else's, where the owner was known. */
-    const isAnothers = () => typeof owner === 'string' && owner !== subject;
+    const isAnothers = () => owner && owner !== subject;
     await freshen(signal);
     if (isAnothers()) throw new SessileError('subject_changed', `${request.url} was not asked: somebody else signed in`);
 
@@ -315,7 +316,10 @@ export function createSessile(options: SessileOptions = {}): Sessile {
     const { redirect, url } = request;
     const response = await carrier!.send(request, 'bearer');
     if (redirect === 'follow' && response.type === 'opaqueredirect') {
-      throw new SessileError('redirected', `${url} redirects, which a token does not follow. Ask for the final address, or set trustRedirects`);
+      throw new SessileError(
+        'redirected',
+        `${url} redirects, which a token does not follow. Ask for the final address, or set trustRedirects`,
+      );
     }
     return response;
   }

@@ -48,7 +48,8 @@ export function createGateway({ origin, prefix, fetch }: AdapterContext, carrier
       if (!response.ok) throw await failureOf(asked, response);
       return { ...parse(await response.text()), date: response.headers.get('date') };
     } catch (error) {
-      throw error instanceof SessileError ? error : new SessileError('unavailable', `${asked}: the server could not be reached`, { cause: error });
+      if (error instanceof SessileError) throw error;
+      throw new SessileError('unavailable', `${asked}: the server could not be reached`, { cause: error });
     }
   }
 

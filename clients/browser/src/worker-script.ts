@@ -49,7 +49,7 @@ async function serve(id: number, { url, ...init }: WireRequest, handling: Handli
     }
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({}, {}, READ_AHEAD);
     // Settles when the body was read to its end, failed, or was given up by the page.
-    answer.body.pipeTo(writable).then(done, done);
+    const piped = answer.body.pipeTo(writable).catch(() => {});
     try {
       scope.postMessage({ ...reply, response: { ...response, body: readable } }, [readable]);
     } catch {
@@ -57,6 +57,7 @@ async function serve(id: number, { url, ...init }: WireRequest, handling: Handli
       const buffer = await new Response(readable).arrayBuffer();
       scope.postMessage({ ...reply, response: { ...response, body: buffer } }, [buffer]);
     }
+    void piped.then(done);
   } catch (error) {
     running.delete(id);
     const { name, message } = error as Error;

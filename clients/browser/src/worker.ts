@@ -53,19 +53,23 @@ export function inWorker(worker: Worker): Adapter {
       signal.throwIfAborted();
       if (broken) throw broken;
       const id = (last += 1);
-      return new Promise((answer, fail) => {
+      return new Promise((answer, reject) => {
         const abort = () => {
           post({ abort: id });
-          fail(signal.reason);
+          reject(signal.reason);
         };
         const forget = () => {
           calls.delete(id);
           signal.removeEventListener('abort', abort);
         };
-        calls.set(id, { answer, fail, forget });
+        calls.set(id, { answer, fail: reject, forget });
         signal.addEventListener('abort', abort);
         const headers = [...request.headers];
-        post({ id, handling, send: { url, method, headers, body, cache, credentials, integrity, keepalive, mode, redirect, referrerPolicy } });
+        post({
+          id,
+          handling,
+          send: { url, method, headers, body, cache, credentials, integrity, keepalive, mode, redirect, referrerPolicy },
+        });
       });
     }
 

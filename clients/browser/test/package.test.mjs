@@ -19,6 +19,18 @@ test('no page loads more than 5 KB; a lower limit is reported', async () => {
   assert.match(stdout, /over 4500/);
 });
 
+test('README.md tells the sizes as they are', async () => {
+  const { stdout } = await run('scripts/size.mjs');
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const measured = [...stdout.matchAll(/^(cookies|memory|session-storage|local-storage|worker)\b.* (\d+)$/gm)].slice(-5);
+  assert.equal(measured.length, 5);
+  for (const [, what, bytes] of measured) {
+    assert.match(readme, new RegExp('^\\| `?' + what + '`? \\| ' + bytes + '\\b', 'm'));
+    assert.doesNotMatch(readme, new RegExp('^\\| `?' + what + '`? \\| ' + (Number(bytes) + 1) + '\\b', 'm'));
+  }
+  assert.match(readme, new RegExp(`itself ${/itself loads (\d+)/.exec(stdout)[1]} `));
+});
+
 test('drift of dist/ is noticed', { timeout: 120_000 }, async () => {
   const { code, stdout } = await run('scripts/check-dist.mjs', '--self-test');
   assert.equal(code, 0);

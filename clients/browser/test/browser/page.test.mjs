@@ -288,6 +288,26 @@ test('worker: answers are as from fetch: streams, empty ones, failures, aborts',
     twins: [{ 'worker-script.ts': ["running.get(data.abort)?.abort()", 'void 0'] }, { 'worker.ts': ["Object.defineProperty(response, name, { value })", 'void value'] }],
   }));
 
+test('worker: a browser that cannot hand over streams hands over whole bodies', () =>
+  prove(browser, {
+    async scenario(run) {
+      const refuse = "const post = postMessage.bind(globalThis); globalThis.postMessage = (message, transfer) => { if (transfer?.[0] instanceof ReadableStream) throw new DOMException('no', 'DataCloneError'); post(message, transfer); };";
+      for (const folder of ['client', 'weak']) {
+        const file = run.gateway.files[`/${folder}/worker-script.js`];
+        if (file) file.body = refuse + file.body;
+      }
+      const tab = await run.tab({ adapter: 'worker' });
+      const signedIn = await run.signIn(tab);
+      return {
+        subject: signedIn.subject,
+        answers: [await run.ask(tab), await run.ask(tab, '/api/empty')],
+        body: await tab.evaluate(() => sessile.fetch('/api/echo', { method: 'POST', body: 'x' }).then((response) => response.json(), () => ({}))).then(({ body }) => body),
+      };
+    },
+    check: (seen) => assert.deepEqual(seen, { subject: 'ada', answers: [200, 204], body: 'x' }),
+    twins: [{ 'worker-script.ts': ['const buffer = await new Response(readable).arrayBuffer();', "throw new TypeError('no');\n      const buffer = new ArrayBuffer(0);"] }],
+  }));
+
 test('worker: an answer that nobody reads is not kept in mind', () =>
   prove(browser, {
     async scenario(run) {

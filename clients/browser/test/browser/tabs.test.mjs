@@ -11,6 +11,9 @@ before(async () => {
 after(() => browser?.close());
 
 const ROUNDS = 5;
+/** Renewals in all rounds: half of what six tabs make that do not listen to each other. */
+const FEW = (6 * ROUNDS) / 2;
+const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 const LOCKS_ABSENT = () => Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });
 const CHANNEL_ABSENT = () => delete window.BroadcastChannel;
 const BOTH_ABSENT = () => {
@@ -53,14 +56,14 @@ test('six tabs with the token in memory renew once each, and rotate the session 
     twins: [{ 'client.ts': ['} else if (!inBodies) {', '} else {'] }],
   }));
 
-test('Web Locks absent: nobody is signed out, and renewals stay below one for each tab', (t) =>
+test('Web Locks absent: nobody is signed out, and most tabs are spared a renewal', (t) =>
   prove(browser, {
     gateway: { storage: 'local-storage' },
     scenario: (run) => rounds(run, 'local-storage', LOCKS_ABSENT),
     check({ refreshes, ...seen }) {
       assert.deepEqual(seen, { answers: [200], out: 0, reuse: 0 });
       t.diagnostic(`renewals by six tabs: ${refreshes}`);
-      assert.ok(Math.max(...refreshes) < 6, String(refreshes));
+      assert.ok(sum(refreshes) <= FEW, String(refreshes));
     },
     twins: [{ 'client.ts': ['version() === before', 'true'] }],
   }));
@@ -72,7 +75,7 @@ test('BroadcastChannel absent: the shared storage tells', (t) =>
     check({ refreshes, ...seen }) {
       assert.deepEqual(seen, { answers: [200], out: 0, reuse: 0 });
       t.diagnostic(`renewals by six tabs: ${refreshes}`);
-      assert.ok(Math.max(...refreshes) < 6, String(refreshes));
+      assert.ok(sum(refreshes) <= FEW, String(refreshes));
     },
     twins: [{ 'client.ts': ['`${epoch} ${carrier?.status()?.at}`', '`${epoch}`'] }],
   }));

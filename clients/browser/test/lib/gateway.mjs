@@ -126,6 +126,7 @@ export async function startGateway({ storage = 'memory', offers = [], access = 3
       if (!presented || now() >= presented.session.end) return problem(response, 401, 'no_session');
       const { session, generation } = presented;
       session.storage = storageNow(session);
+      if (['cookie', 'database'].includes(session.storage)) return problem(response, 400, 'storage_without_renewal');
       // At most one rotation per grace.
       if (generation === session.generation && now() - session.rotated >= GRACE_MS) {
         session.generation += 1;
