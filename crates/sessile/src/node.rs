@@ -246,16 +246,14 @@ impl Engine {
     /// Writes the uses noted since the last time. [`run`](Self::run) does so every second and at its end; on an error
     /// they are kept for the next time.
     pub async fn write_uses(&self) -> Result<(), StoreError> {
-        let mut uses = self.0.uses.take();
-        while !uses.is_empty() {
-            let batch = uses.split_off(uses.len().saturating_sub(USE_BATCH));
-            if let Err(error) = self.0.vault.note_uses(&batch).await {
-                uses.extend(batch);
-                self.0.uses.put_back(uses);
-                return Err(error);
+        loop {
+            let batch = self.0.uses.take(USE_BATCH);
+            if batch.is_empty() {
+                return Ok(());
             }
+            self.0.vault.note_uses(batch.uses()).await?;
+            batch.written();
         }
-        Ok(())
     }
 
     async fn keep_events(&self, queue: &mut tokio::sync::mpsc::Receiver<Event>) {

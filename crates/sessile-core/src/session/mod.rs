@@ -38,7 +38,7 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When the user last proved who they are; renewal never moves it.
     pub authenticated_at: Timestamp,
-    /// Last recorded activity: sign-in or a renewal.
+    /// Last recorded activity: sign-in, a renewal, or a use where the storage never renews.
     pub last_seen_at: Timestamp,
     /// The absolute end agreed at sign-in. Nothing moves it (I10).
     pub absolute_end: Timestamp,

@@ -36,7 +36,7 @@ pub(super) enum TokenCommand {
         #[arg(long, allow_hyphen_values = true)]
         session: String,
     },
-    /// Delete an access token's row (storage `database`): it opens nothing from then on
+    /// Revoke an access token by its row (storage `database`), and end its session
     Revoke {
         /// The token's id, its `jti`
         #[arg(allow_hyphen_values = true)]
@@ -93,7 +93,9 @@ async fn revoke(loaded: &Loaded, id: TokenId, format: Format) -> Result<ExitCode
     engine.run(std::future::ready(())).await;
     match (format, there) {
         (Format::Json, _) => print_json(&json!({ "revoked": there }))?,
-        (Format::Human, true) => print("revoked; every server refuses the token from its next request on")?,
+        (Format::Human, true) => {
+            print("revoked, and its session ended; every server refuses it from the next request on")?
+        }
         (Format::Human, false) => print("there is no such row: the token is revoked already, or of another storage")?,
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sessile::Access;
 use sessile_core::Storage;
 use sessile_core::crypto::Algorithm;
+use sessile_core::storage::AccessTokenPlace;
 
 use super::kinds::{Prefix, StoreUrl};
 use super::mistake::{Fault, Mistakes, Place};
@@ -542,6 +543,19 @@ fn warnings(settings: &Settings) -> Vec<Warning> {
                 warn("session.danger_script_readable_token", format!("storage \"{storage}\": {why}"));
             }
         }
+    }
+    let mut in_one_cookie: Vec<_> =
+        storages(settings).filter(|storage| storage.shape().access_token == AccessTokenPlace::Cookie).collect();
+    in_one_cookie.sort_unstable();
+    in_one_cookie.dedup();
+    if let [first, second, ..] = in_one_cookie[..] {
+        warn(
+            "route.storage",
+            format!(
+                "\"{first}\" and \"{second}\" keep their JWT in the same cookie: a browser that goes from one route to the other \
+                 is given a new one each time, and a JWT that is never renewed beside one that is; use one of them for the whole site"
+            ),
+        );
     }
     if *settings.keys.algorithm == Algorithm::Hs256 {
         warn(

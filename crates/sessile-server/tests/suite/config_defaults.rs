@@ -182,6 +182,10 @@ fn every_danger_is_off_and_warned_about() {
         ("[csrf]\nmode = \"danger_off\"\n", "csrf.mode"),
         ("[keys]\nalgorithm = \"HS256\"\n", "keys.algorithm"),
         ("[session]\nstaleness = \"30s\"\n", "session.staleness"),
+        (
+            "[session]\nstorage = \"local-storage\"\ndanger_script_readable_token = true\n",
+            "session.danger_script_readable_token",
+        ),
     ] {
         let loaded = load(&format!("{GOOD}{text}")).unwrap_or_else(|m| panic!("{m}"));
         assert!(loaded.warnings.iter().any(|warning| warning.key == key), "{key}: {:?}", loaded.warnings);
@@ -190,6 +194,19 @@ fn every_danger_is_off_and_warned_about() {
         "[server]\nupstream = \"http://127.0.0.1:1\"\npublic_url = \"https://a.app.example\"\ntrusted_proxies = [\"127.0.0.1\"]\n[cookie]\ndomain = \"app.example\"\n",
     );
     assert_eq!(cookies.unwrap().warnings.iter().filter(|warning| warning.key == "cookie.domain").count(), 1);
+}
+
+/// Two storages whose JWT is in the same cookie are warned about; storages that keep it elsewhere are not.
+#[test]
+fn storages_that_share_a_cookie_are_warned_about() {
+    let with = |storage: &str| {
+        let loaded = load(&format!(
+            "[[route]]\nprefix = \"/\"\nupstream = \"http://a\"\n[[route]]\nprefix = \"/admin\"\nupstream = \"http://a\"\nstorage = \"{storage}\"\n"
+        ));
+        loaded.unwrap().warnings.iter().filter(|warning| warning.key == "route.storage").count()
+    };
+    assert_eq!([with("database"), with("cookie")], [1, 1]);
+    assert_eq!([with("hybrid"), with("server-session"), with("memory")], [0, 0, 0], "negative control");
 }
 
 /// What follows from the listener when nothing else is said.

@@ -32,8 +32,9 @@ pub trait Tokens {
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError>;
 }
 
-/// Rows a session may have. One is in use; a few more stem from answers that were lost on their way.
-pub const TOKENS_PER_SESSION: u32 = 16;
+/// Rows a session may have. One is in use; more stem from lost answers, and from the parallel requests of a page that is
+/// the first to come after a switch to storage `database`: each of those gets a token, and any may be the one kept.
+pub const TOKENS_PER_SESSION: u32 = 64;
 
 /// What became of a row to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -147,6 +147,15 @@ enum ByToken {
     Unavailable(StoreError),
 }
 
+/// Why a request is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// It is to pass: activity of its session.
+    ToPass,
+    /// To know whose it is: a status question, which extends nothing.
+    ToKnow,
+}
+
 /// Clock skew between nodes that the view's coverage allows for.
 const SKEW: Duration = Duration::from_secs(60);
 
@@ -169,7 +178,7 @@ impl Engine {
         }
         let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
-            let verdict = match self.by_access_token(&access, proof, offer, arrival).await {
+            let verdict = match self.by_access_token(&access, proof, offer, Asking::ToKnow, arrival).await {
                 ByToken::Convert(warm) => self.judge_warm(&warm).await,
                 verdict => verdict,
             };
@@ -211,7 +220,7 @@ impl Engine {
         }
         let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
-            match self.by_access_token(&access, proof, offer, arrival).await {
+            match self.by_access_token(&access, proof, offer, Asking::ToPass, arrival).await {
                 ByToken::Pass(admitted) => return self.unmixed(admitted, proof, arrival),
                 ByToken::PassAndRenew(admitted) => {
                     let pass = match self.unmixed(admitted, proof, arrival) {
@@ -286,6 +295,7 @@ impl Engine {
         compact: &SecretText,
         proof: Proof,
         offer: Offer,
+        asking: Asking,
         arrival: &Arrival<'_>,
     ) -> ByToken {
         let now = self.now();
@@ -313,6 +323,9 @@ impl Engine {
         let verdict = self.judge_warm(&warm).await;
         if matches!(verdict, ByToken::Pass(_) | ByToken::PassAndRenew(_)) {
             Metrics::add(if was_warm { &self.metrics().admitted_warm } else { &self.metrics().admitted_cold });
+            if asking == Asking::ToPass {
+                self.note_use(&warm);
+            }
         }
         verdict
     }
@@ -387,8 +400,7 @@ impl Engine {
         self.verdict(warm, standing, now)
     }
 
-    // That the session's record is there. A session that renews is told by it that its newest generation has arrived; to
-    // one that never does, this is the only sign of activity.
+    // That the session's record is there. A session that renews is told by it that its newest generation has arrived.
     async fn prove(&self, claims: &AccessClaims, now: Moment) -> Result<Option<Session>, StoreError> {
         match claims.storage.shape().renewal {
             Renewal::Transparent | Renewal::ByClient => {
@@ -396,9 +408,6 @@ impl Engine {
             }
             Renewal::Never => {
                 let kept = self.0.vault.load(claims.session).await?;
-                if kept.is_some() {
-                    self.0.uses.note(claims.session, None, now.wall);
-                }
                 Ok(kept.map(|kept| kept.session().clone()))
             }
         }
@@ -407,7 +416,7 @@ impl Engine {
     // The view forgets that a session ended once no token of its time can be warm any more; of older tokens it knows
     // nothing.
     fn view_covers(&self, claims: &AccessClaims, now: Moment) -> bool {
-        let young = now.wall.since(claims.issued_at) <= self.config().longest_trust();
+        let young = now.wall.since(claims.issued_at) <= self.limits().access;
         young && self.view().covers(claims.issued_at, SKEW, self.limits().staleness, now.mono)
     }
 
@@ -424,12 +433,22 @@ impl Engine {
             Ok(Some(_) | None) => Standing::Ended,
             Err(error) => return ByToken::Unavailable(error),
         };
-        let now = self.now();
-        let verdict = self.verdict(warm, standing, now);
-        if matches!(verdict, ByToken::Pass(_) | ByToken::PassAndRenew(_)) {
-            self.0.uses.note(claims.session, Some(claims.token_id), now.wall);
+        self.verdict(warm, standing, self.now())
+    }
+
+    /// Notes that a request passed, for a session that never renews: nothing else tells that it is in use. Once for each
+    /// time its record is seen, or with each request where its token's row is read with each.
+    pub(super) fn note_use(&self, warm: &Warm) {
+        let claims = warm.token.claims();
+        let shape = claims.storage.shape();
+        let (due, token) = match (shape.renewal, shape.liveness) {
+            (Renewal::Transparent | Renewal::ByClient, _) => (false, None),
+            (Renewal::Never, Liveness::TokenRow) => (true, Some(claims.token_id)),
+            (Renewal::Never, Liveness::View | Liveness::Record) => (warm.is_first_use(), None),
+        };
+        if due {
+            self.0.uses.note(claims.session, token, self.now().wall);
         }
-        verdict
     }
 
     fn verdict(&self, warm: &Arc<Warm>, standing: Standing, now: Moment) -> ByToken {

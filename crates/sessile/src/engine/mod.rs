@@ -11,7 +11,7 @@ mod warm;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
-use sessile_core::cookie::SetCookie;
+use sessile_core::cookie::{self, SetCookie};
 use sessile_core::cors::CorsConfig;
 use sessile_core::crypto::{Crypto, Entropy};
 use sessile_core::csrf::{self, CsrfBinding, CsrfMode, CsrfVerdict};
@@ -162,12 +162,16 @@ impl Engine {
                 audience: config.audience.clone(),
                 leeway: std::time::Duration::ZERO,
                 longest_token: config.longest_renewed(),
-                longest_unrenewed: config.longest_token(),
+                // Not what is configured now: a shortened limit ends a session by its record, and calls no token forged.
+                longest_unrenewed: cookie::MAX_LIFETIME,
             },
             surface_cors: sharing::of_surface(&config),
             csrf_key: vault.derive("csrf"),
             ring: ArcSwap::from_pointee(keys::Ring::empty(&*crypto, &config)?),
-            warm: WarmTokens::new(config.cache_tokens, config.limits.access),
+            warm: WarmTokens::new(
+                config.cache_tokens,
+                config.limits.access.saturating_sub(config.limits.renew_ahead()),
+            ),
             uses: Uses::default(),
             hashing: HashingPool::new(&config.passwords),
             report_gate: ReportGate::default(),
@@ -402,6 +406,6 @@ impl Engine {
         token: &Stored<sessile_core::rotation::SessionToken>,
     ) -> SetCookie {
         let lifetime = session.remember.then(|| session.absolute_end(self.limits()).since(self.now().wall));
-        sessile_core::cookie::issue_session(&self.0.config.cookie, token, lifetime)
+        cookie::issue_session(&self.0.config.cookie, token, lifetime)
     }
 }

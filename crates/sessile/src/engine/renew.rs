@@ -37,6 +37,8 @@ pub(super) struct Renewed {
     token: Stored<SessionToken>,
     access: Arc<VerifiedToken>,
     resend: Resend,
+    /// Whether it began in another storage, whose cookies the browser may still hold.
+    moved: bool,
 }
 
 /// Whether the browser may lack the session token: after a rotation, in a grace and after a conversion, not for a
@@ -202,7 +204,10 @@ impl Engine {
             view.lineage()
         };
         let kept = match claims.storage.shape().liveness {
-            Liveness::TokenRow => self.0.vault.find_token(claims.token_id).await?.map(|(_, kept)| kept),
+            Liveness::TokenRow => {
+                let found = self.0.vault.find_token(claims.token_id).await?;
+                found.filter(|(row, _)| row.session == claims.session).map(|(_, kept)| kept)
+            }
             Liveness::View | Liveness::Record => self.0.vault.load(claims.session).await?,
         };
         let (Some(kept), Some(place)) = (kept, offer.place_of(claims.storage)) else {
@@ -226,6 +231,7 @@ impl Engine {
         lineage: Lineage,
     ) -> Result<Admission, StoreError> {
         // The session as it is here: its record says where it began.
+        let moved = session.storage != place;
         let session = Session { storage: place, ..session };
         let Some(access) = self.mint_again(&session)? else {
             return Ok(anonymous(WhyAnonymous::Expired));
@@ -241,11 +247,12 @@ impl Engine {
         if resend == Resend::No {
             warm.set_confirmed();
         }
+        self.note_use(&warm);
         let now = self.now();
         let standing = if self.view().has_ended(session.id) { Standing::Ended } else { Standing::Live };
         Ok(match evaluate(warm.token.clone(), standing, Duration::ZERO, now.wall) {
             Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
-                Admission::Admitted(Pass::renewed(admitted, Renewed { session, token, access, resend }))
+                Admission::Admitted(Pass::renewed(admitted, Renewed { session, token, access, resend, moved }))
             }
             Decision::Refuse(refusal) => anonymous(refusal.into()),
             Decision::AskStore => anonymous(WhyAnonymous::Ended),
@@ -325,6 +332,9 @@ impl Engine {
         }
         // The session token first: nginx before 1.23 hands on the first of several cookies in forward-auth.
         let mut cookies = Vec::with_capacity(2);
+        if renewed.moved {
+            cookies.extend(cookie::clear_unused(&self.0.config.cookie, renewed.session.storage));
+        }
         if renewed.session.storage.shape().session_token && renewed.resend == Resend::Yes {
             cookies.push(self.session_cookie(&renewed.session, &renewed.token));
         }

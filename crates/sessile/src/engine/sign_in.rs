@@ -159,10 +159,13 @@ impl Engine {
     // The session whose genuine session token, or whose valid access token, the request carries.
     async fn presented_session(&self, arrival: &Arrival<'_>) -> Result<Option<SessionId>, StoreError> {
         let presented = arrival.presented();
-        if let Some(token) = &presented.session_token {
-            let kept = self.0.vault.load(token.id()).await?;
-            return Ok(kept.filter(|kept| self.0.vault.is_genuine(kept, token)).map(|kept| kept.session().id));
+        if let Some(token) = &presented.session_token
+            && let Some(kept) = self.0.vault.load(token.id()).await?
+            && self.0.vault.is_genuine(&kept, token)
+        {
+            return Ok(Some(kept.session().id));
         }
+        // A dead session token beside it must not hide a live access token.
         let verified = presented.access_token.as_ref().and_then(|access| self.verify_token(access.expose()).ok());
         Ok(verified.map(|token| token.claims().session))
     }

@@ -1,6 +1,5 @@
 //! Questions and orders about tokens from resource servers (RFC 7662, RFC 7009).
 
-use sessile_core::event::{Event, EventName};
 use sessile_core::id::TokenId;
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::rotation::{Presentation, SessionToken, present};
@@ -74,14 +73,12 @@ impl Engine {
         Ok(id)
     }
 
-    /// Deletes the row of a token of storage `database`, by an administrator's order: from now on that token opens
-    /// nothing on any node. `Ok(false)`: there is no such row.
-    pub async fn delete_token(&self, id: TokenId) -> Result<bool, StoreError> {
-        let there = self.0.vault.remove_token(id).await?;
-        if there {
-            self.record(Event::new(EventName::AuthzAdmin, "token_revoked", self.now().wall));
-        }
-        Ok(there)
+    /// Revokes a token of storage `database` by an administrator's order, with its session: whoever holds more of it
+    /// than this token would come back with that. `Ok(false)`: there is no such row.
+    pub async fn delete_token(&self, id: TokenId) -> Result<bool, EngineError> {
+        let Some((row, _)) = self.0.vault.find_token(id).await? else { return Ok(false) };
+        self.revoke(&Scope::Session(row.session), Reason::TokenRevoked, &Actor::Administrator).await?;
+        Ok(true)
     }
 
     async fn genuine(&self, token: &SessionToken) -> Result<Option<Session>, StoreError> {

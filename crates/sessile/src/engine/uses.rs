@@ -20,22 +20,49 @@ impl Uses {
         note(&mut self.pending(), Use { session, token, at });
     }
 
-    /// All of them, at most one for each session and token.
-    pub(crate) fn take(&self) -> Vec<Use> {
-        let pending = std::mem::take(&mut *self.pending());
-        pending.into_iter().map(|((session, token), at)| Use { session, token, at }).collect()
-    }
-
-    /// Puts back what could not be written.
-    pub(crate) fn put_back(&self, uses: Vec<Use>) {
+    /// At most `most` of them, one for each session and token.
+    pub(crate) fn take(&self, most: usize) -> Taken<'_> {
         let mut pending = self.pending();
-        for one in uses {
-            note(&mut pending, one);
-        }
+        let keys: Vec<_> = pending.keys().take(most).copied().collect();
+        let of = |key: (SessionId, Option<TokenId>)| {
+            let at = pending.remove(&key)?;
+            Some(Use { session: key.0, token: key.1, at })
+        };
+        Taken { from: self, uses: keys.into_iter().filter_map(of).collect() }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Uses on their way to the store. Unless [`written`](Self::written) they go back, also when nobody waits any more.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    from: &'a Uses,
+    uses: Vec<Use>,
+}
+
+impl Taken<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uses.is_empty()
+    }
+
+    pub(crate) fn uses(&self) -> &[Use] {
+        &self.uses
+    }
+
+    pub(crate) fn written(mut self) {
+        self.uses.clear();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.from.pending();
+        for one in self.uses.drain(..) {
+            note(&mut pending, one);
+        }
     }
 }
 

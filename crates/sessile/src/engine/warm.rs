@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use sessile_core::revocation::Lineage;
+use sessile_core::storage::Renewal;
 use sessile_core::token::VerifiedToken;
 use sessile_core::{Moment, Monotonic};
 
 pub(crate) struct WarmTokens {
     tokens: Cache<[u8; 32], Arc<Warm>>,
-    /// The longest a token is remembered: after that its session's record is seen anew. It bounds how long a view must
-    /// remember that a session has ended, however long tokens live.
+    /// The longest a token is remembered that its storage never renews: after that its session's record is seen anew, well
+    /// before an idle timeout as short as an access token's life. It bounds how long a view must remember that a session
+    /// has ended, however long tokens live.
     trust: Duration,
 }
 
@@ -29,6 +31,7 @@ pub(crate) struct Warm {
     deadline: Monotonic,
     seen: AtomicU64,
     confirmed: AtomicBool,
+    used: AtomicBool,
 }
 
 const NEVER_SEEN: u64 = 0;
@@ -43,13 +46,18 @@ impl WarmTokens {
     }
 
     pub(crate) fn insert(&self, digest: [u8; 32], token: Arc<VerifiedToken>, ring: u64, now: Moment) -> Arc<Warm> {
-        let left = token.claims().expires_at.since(now.wall).min(self.trust);
+        let left = token.claims().expires_at.since(now.wall);
+        let left = match token.claims().storage.shape().renewal {
+            Renewal::Transparent | Renewal::ByClient => left,
+            Renewal::Never => left.min(self.trust),
+        };
         let warm = Arc::new(Warm {
             token,
             ring,
             deadline: now.mono.plus(left),
             seen: AtomicU64::new(NEVER_SEEN),
             confirmed: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         });
         self.tokens.insert(digest, warm.clone());
         warm
@@ -77,6 +85,11 @@ impl Warm {
     /// Whether the store knows that this token's generation has arrived.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed.load(Ordering::Acquire)
+    }
+
+    /// Whether no request has passed with it before, since it is remembered.
+    pub(crate) fn is_first_use(&self) -> bool {
+        !self.used.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn set_confirmed(&self) {

@@ -344,6 +344,124 @@ async fn sessions_without_renewal_have_an_idle_timeout() {
     }
 }
 
+/// I8: a request that is refused because its session was idle for too long does not bring the session back, also when the
+/// limit was lowered after it began and the store still counts by the old one.
+#[tokio::test]
+async fn a_refused_request_is_no_activity() {
+    for storage in [Storage::Cookie, Storage::Database] {
+        let mut config = keeping(storage);
+        config.limits.idle = Duration::from_secs(8 * 3600);
+        let world = World::with(config, Arc::new(MemoryStore::new())).await;
+        let (mut left, mut used) = (world.sign_in("ada").await, world.sign_in("bob").await);
+        world.pass_time(100 * MINUTE);
+        world.engine.catch_up().await.expect("feed");
+        assert_eq!(used.get(&world.engine).await, WARM, "{storage}");
+        world.engine.write_uses().await.expect("written");
+        world.pass_time(20 * MINUTE);
+        let mut config = keeping(storage);
+        config.limits.idle = Duration::from_secs(1800);
+        let stricter = world.second_node_with(config).await;
+        for _ in 0..2 {
+            assert_eq!(left.get(&stricter).await, EXPIRED, "{storage}");
+            stricter.write_uses().await.expect("written");
+        }
+        assert_eq!(used.get(&stricter).await, WARM, "{storage}: negative control, used within the new limit");
+    }
+}
+
+/// Asking who is signed in is no activity; and it does not keep the requests after it from being some.
+#[tokio::test]
+async fn questions_are_no_activity() {
+    for storage in [Storage::Cookie, Storage::Database] {
+        let world = world(storage).await;
+        let mut browser = world.sign_in("ada").await;
+        let session = browser.session(&world.engine);
+        let seen = async || world.backend.load(session).await.expect("loaded").expect("there").last_seen_at;
+        let began = seen().await;
+        let ask = async |browser: &Browser| {
+            let parts = browser.request("GET", "/auth/session");
+            sessile::surface::handle(&world.engine, &parts, &peer(), String::new()).await.status().as_u16()
+        };
+        world.pass_time(10 * MINUTE);
+        world.engine.catch_up().await.expect("feed");
+        assert_eq!(ask(&browser).await, 200, "{storage}");
+        world.engine.write_uses().await.expect("written");
+        assert_eq!(seen().await, began, "{storage}: a question");
+        assert_eq!(browser.get(&world.engine).await, WARM);
+        world.engine.write_uses().await.expect("written");
+        assert_eq!(seen().await, world.engine.now().wall, "{storage}: negative control, a request after it");
+    }
+}
+
+/// A session that is converted into a storage without renewal is in use at that moment.
+#[tokio::test]
+async fn a_conversion_is_activity() {
+    for after in [Storage::Cookie, Storage::Database] {
+        let mut config = keeping(Storage::Hybrid);
+        config.limits.idle = Duration::from_secs(3600);
+        let world = World::with(config.clone(), Arc::new(MemoryStore::new())).await;
+        let mut browser = world.sign_in("ada").await;
+        world.pass_time(57 * MINUTE);
+        let switched = world.second_node_with(EngineConfig { storage: after, ..config }).await;
+        assert!(matches!(browser.get(&switched).await, Outcome::Admitted { .. }), "{after}");
+        switched.write_uses().await.expect("written");
+        assert!(!browser.jar.contains_key(SESSION), "{after}: no cookie of the old storage stays behind");
+        world.pass_time(8 * MINUTE);
+        switched.catch_up().await.expect("feed");
+        assert_eq!(browser.get(&switched).await, WARM, "{after}: 65 minutes after it began, 8 after it was used");
+    }
+}
+
+/// `database`: a token revoked by an administrator takes its session along, so that nothing else the browser holds of it
+/// brings it back.
+#[tokio::test]
+async fn a_revoked_token_does_not_come_back() {
+    let world = world(Storage::Hybrid).await;
+    let mut browser = world.sign_in("ada").await;
+    let before = browser.clone();
+    let switched = world.second_node_with(keeping(Storage::Database)).await;
+    assert!(matches!(browser.get(&switched).await, Outcome::Admitted { .. }));
+    let token = world.backend.list_tokens(browser.session(&switched)).await.expect("listed")[0].id;
+    assert!(switched.delete_token(token).await.expect("revoked"));
+    assert!(!switched.delete_token(token).await.expect("looked for"), "there is no such row any more");
+    for mut holder in [browser, before] {
+        assert!(matches!(holder.get(&switched).await, Outcome::Anonymous(_)));
+    }
+}
+
+/// a dead session cookie beside a live access token does not hide it from a sign-out.
+#[tokio::test]
+async fn a_sign_out_finds_what_lives() {
+    let world = world(Storage::Cookie).await;
+    let mut browser = world.sign_in("ada").await;
+    let captured = browser.clone();
+    browser.jar.insert(SESSION.to_owned(), format!("{}.0.{}", "A".repeat(22), "A".repeat(43)));
+    let parts = browser.request("POST", "/auth/sign-out");
+    let answer = sessile::surface::handle(&world.engine, &parts, &peer(), String::new()).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(captured.clone().get(&world.engine).await, ENDED);
+}
+
+/// A limit that was shortened ends running sessions by their record; their tokens are not called forged for it.
+#[tokio::test]
+async fn a_shortened_limit_calls_no_token_forged() {
+    for storage in [Storage::Cookie, Storage::Database] {
+        let world = world(storage).await;
+        let mut browser = world.sign_in("ada").await;
+        let mut config = keeping(storage);
+        config.limits.absolute = Duration::from_secs(12 * 3600);
+        let shortened = world.second_node_with(config).await;
+        assert_eq!(browser.get(&shortened).await, WARM, "{storage}: within the new limit");
+        for _ in 0..13 {
+            world.pass_time(59 * MINUTE);
+            shortened.catch_up().await.expect("feed");
+            browser.get(&shortened).await;
+            shortened.write_uses().await.expect("written");
+        }
+        assert_eq!(browser.get(&shortened).await, EXPIRED, "{storage}: past it");
+    }
+}
+
 /// A node that forgot a revocation after it could matter to warm tokens must not vouch for an old token of a storage
 /// without renewal while the store is away; for a young one it may.
 #[tokio::test]
@@ -526,17 +644,19 @@ async fn no_conversion_gives_more_than_was_held() {
     let mut browser = world.sign_in("ada").await;
     assert_eq!(browser.get(&world.engine).await, WARM);
     let switched = world.second_node_with(keeping(Storage::ServerSession)).await;
-    let mut thief = Browser { jar: [(ACCESS.to_owned(), browser.jar[ACCESS].clone())].into(), bearer: None };
+    let access = browser.jar[ACCESS].clone();
+    let mut thief = Browser { jar: [(ACCESS.to_owned(), access.clone())].into(), bearer: None };
     assert_eq!(thief.get(&switched).await, WRONG_PLACE);
     assert!(!thief.jar.contains_key(SESSION));
     assert!(
         matches!(browser.get(&switched).await, Outcome::Admitted { .. }),
         "negative control: with the session token"
     );
+    assert!(!browser.jar.contains_key(ACCESS), "no JWT stays in a browser that is to hold none");
     // Two sessions' cookies in one request are nobody's.
     let other = world.sign_in("bob").await;
     let mut mixed = other.clone();
-    mixed.jar.insert(ACCESS.to_owned(), browser.jar.get(ACCESS).expect("kept").clone());
+    mixed.jar.insert(ACCESS.to_owned(), access);
     assert_eq!(mixed.get(&switched).await, Outcome::Anonymous("forged"));
 }
 
