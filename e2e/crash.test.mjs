@@ -138,8 +138,10 @@ class Workload {
     if (ends) ends.pending += 1;
     try {
       const response = await this.#send(request);
-      if (response.status >= 200 && response.status < 300) this.#journal.write({ op: 'ended', id: key });
-      else if (response.status !== 401 && response.status !== 404) this.violations.push(`ending ${sessions} answered ${response.status}: ${response.text}`);
+      if (response.status >= 200 && response.status < 300) {
+        // Given by a session that another order had just ended, "everywhere" ends nothing, and its answer says so.
+        if (!everywhereOf || response.json.ended.length > 0) this.#journal.write({ op: 'ended', id: key });
+      } else if (response.status !== 401 && response.status !== 404) this.violations.push(`ending ${sessions} answered ${response.status}: ${response.text}`);
     } finally {
       if (ends) {
         ends.pending -= 1;
