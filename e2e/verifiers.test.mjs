@@ -12,7 +12,7 @@ import { startWorld } from './lib/world.mjs';
 const ROTATIONS = 20;
 /** A key is published this long before its first use; the test cannot wait minutes for each rotation. */
 const ENV = {
-  SESSILE_KEYS_PUBLISH_AHEAD: '3s',
+  SESSILE_KEYS_PUBLISH_AHEAD: '4s',
   SESSILE_SESSION_STALENESS: '500ms',
   SESSILE_SESSION_ACCESS: '60s',
   SESSILE_SESSION_GRACE: '1s',
