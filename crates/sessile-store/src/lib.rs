@@ -21,6 +21,8 @@
 //!
 //! Time is an argument everywhere. Nothing here reads a wall clock; timeouts use a monotonic one.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod column;
 mod contract;
 mod error;
 mod master_key;

@@ -1,5 +1,7 @@
 //! The revocation feed: what every node's view follows.
 
+#[cfg(any(feature = "memory", feature = "redis"))]
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +53,18 @@ pub enum Continuity {
         /// What was noticed, for the log.
         what: String,
     },
+}
+
+/// An epoch for a new history. It must differ from any other, and need not be secret: the seed that std draws from the
+/// system for each hash map will do, and keeps entropy out of a constructor that cannot fail.
+#[cfg(any(feature = "memory", feature = "redis"))]
+pub(crate) fn fresh_epoch() -> Epoch {
+    let halves = [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)];
+    let mut bytes = [0; 16];
+    for (place, half) in bytes.chunks_exact_mut(8).zip(halves) {
+        place.copy_from_slice(&half.to_be_bytes());
+    }
+    Epoch(bytes)
 }
 
 /// Waits until the position has passed `after` or belongs to another history, at most a second.

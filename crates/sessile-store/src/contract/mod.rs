@@ -14,6 +14,8 @@ use async_trait::async_trait;
 
 pub use accounts::{AccountChange, AccountCreation, Accounts};
 pub use events::{EventQuery, Events, EventsFrom};
+#[cfg(any(feature = "memory", feature = "redis"))]
+pub(crate) use feed::fresh_epoch;
 #[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(crate) use feed::wait_for_change;
 pub use feed::{Continuity, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed};

@@ -7,7 +7,6 @@ mod records;
 mod state;
 mod tokens;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -17,7 +16,7 @@ use sessile_core::{SessionId, Subject, Timestamp};
 use tokio::sync::watch;
 
 use crate::contract::{
-    Backend, Confirmation, Continuity, Durability, Feed, Insertion, Revoked, RotateOutcome, Sessions,
+    Backend, Confirmation, Continuity, Durability, Feed, Insertion, Revoked, RotateOutcome, Sessions, fresh_epoch,
 };
 use crate::error::StoreError;
 use crate::record::{SealedBlob, SealedSession};
@@ -195,15 +194,4 @@ impl Feed for MemoryStore {
             state.append(FeedItem::AllEnded(reason), now);
         })
     }
-}
-
-// An epoch must differ from any other, and need not be secret: the seed that std draws from the system for each
-// hash map will do, and keeps entropy out of a constructor that cannot fail.
-fn fresh_epoch() -> Epoch {
-    let halves = [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)];
-    let mut bytes = [0; 16];
-    for (place, half) in bytes.chunks_exact_mut(8).zip(halves) {
-        place.copy_from_slice(&half.to_be_bytes());
-    }
-    Epoch(bytes)
 }

@@ -9,6 +9,7 @@ use sessile_core::{SessionId, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
+pub(super) use crate::column::{column, count, millis};
 use crate::error::StoreError;
 use crate::record::{SealedBlob, SealedSession};
 
@@ -67,21 +68,6 @@ parameters! {
     &str => TEXT, TEXT_ARRAY;
     String => TEXT, TEXT_ARRAY;
     &[u8] => BYTEA, BYTEA_ARRAY;
-}
-
-/// A moment as a column holds it; later than a column can hold is the latest it can.
-pub(super) fn millis(moment: Timestamp) -> i64 {
-    column(moment.as_millis())
-}
-
-/// A number as a column holds it.
-pub(super) fn column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number read back; none of ours is ever negative.
-pub(super) fn count(column: i64) -> u64 {
-    u64::try_from(column).unwrap_or(0)
 }
 
 pub(super) fn get<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T, StoreError> {

@@ -63,7 +63,6 @@ mod row;
 mod script;
 mod store;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,7 +74,7 @@ use tokio::task::JoinHandle;
 pub use address::{Address, InvalidAddress};
 pub use inspect::Unfit;
 
-use crate::contract::Durability;
+use crate::contract::{Durability, fresh_epoch};
 use crate::error::StoreError;
 use link::{Link, NoConnection};
 use script::{Call, verb};
@@ -255,14 +254,4 @@ fn check_prefix(prefix: &str) -> Result<(), ConnectError> {
     } else {
         Err(ConnectError::Prefix(prefix.to_owned()))
     }
-}
-
-// An epoch must differ from any other, and need not be secret: the seed that std draws from the system will do.
-fn fresh_epoch() -> Epoch {
-    let halves = [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)];
-    let mut bytes = [0; 16];
-    for (place, half) in bytes.chunks_exact_mut(8).zip(halves) {
-        place.copy_from_slice(&half.to_be_bytes());
-    }
-    Epoch(bytes)
 }

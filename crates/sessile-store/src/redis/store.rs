@@ -8,13 +8,13 @@ use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::{SessionId, Subject, Timestamp};
 
+use super::RedisStore;
 use super::reply::{exactly, hex, list, number, octets, optional, parts, text, unknown};
 use super::row::{self, millis};
 use super::script::verb;
-use super::{RedisStore, fresh_epoch};
 use crate::contract::{
     Backend, Confirmation, Continuity, Durability, FEED_KEEP_FOR, Feed, Insertion, Revoked, RotateOutcome, Sessions,
-    TOKENS_PER_SESSION, TokenAddition, Tokens,
+    TOKENS_PER_SESSION, TokenAddition, Tokens, fresh_epoch,
 };
 use crate::error::StoreError;
 use crate::record::{SealedBlob, SealedSession, TokenRow, Use};

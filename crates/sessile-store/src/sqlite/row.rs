@@ -9,6 +9,7 @@ use rusqlite::{Error as SqlError, Result, Row};
 use sessile_core::rotation::RotationState;
 use sessile_core::{SessionId, Timestamp};
 
+pub(super) use crate::column::{column, count, millis};
 use crate::record::{SealedBlob, SealedSession};
 
 /// The columns [`session`] reads, in its order.
@@ -34,21 +35,6 @@ pub(super) fn session(row: &Row<'_>) -> Result<SealedSession> {
         client: json(row, 12)?,
         sealed: SealedBlob::from_bytes(row.get(13)?),
     })
-}
-
-/// A moment as a column holds it; later than a column can hold is the latest it can.
-pub(super) fn millis(moment: Timestamp) -> i64 {
-    column(moment.as_millis())
-}
-
-/// A number as a column holds it.
-pub(super) fn column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number read back; none of ours is ever negative.
-pub(super) fn count(column: i64) -> u64 {
-    u64::try_from(column).unwrap_or(0)
 }
 
 pub(super) fn moment(row: &Row<'_>, index: usize) -> Result<Timestamp> {
