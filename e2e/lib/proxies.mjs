@@ -1,9 +1,10 @@
 // Other people's proxies, run with the configurations of docs/forward-auth.md.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { Client } from './client.mjs';
+import { closeAll } from './closing.mjs';
 import { PASSWORD } from './names.mjs';
 import { freePorts, makeCertificate } from './network.mjs';
 import { Child } from './process.mjs';
@@ -128,14 +129,7 @@ export async function startBehind(kind, { weaken = [], weakenGateway = [], env =
   const dir = mkdtempSync(join(tmpdir(), 'sessile-e2e-'));
   const world = {
     kind,
-    async close() {
-      const failures = [];
-      for (const close of closers.splice(0).reverse()) {
-        await Promise.resolve().then(close).catch((error) => failures.push(error));
-      }
-      rmSync(dir, { recursive: true, force: true });
-      if (failures.length > 0) throw new AggregateError(failures, 'The world did not close cleanly');
-    },
+    close: () => closeAll(closers, dir),
   };
   try {
     const [port, ownPort, opsPort] = await freePorts(3);

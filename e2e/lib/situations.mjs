@@ -1,9 +1,10 @@
 // The configurations, programs and requests of docs/situations.md, run as they stand there.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from './client.mjs';
+import { closeAll } from './closing.mjs';
 import { PASSWORD } from './names.mjs';
 import { freePorts } from './network.mjs';
 import { Child } from './process.mjs';
@@ -66,14 +67,7 @@ export async function startSituation({ guide, config, name = 'app.example', host
     origin: `https://${host}:${port}`,
     certificate,
     files: join(dir, 'files'),
-    async close() {
-      const failures = [];
-      for (const close of closers.splice(0).reverse()) {
-        await Promise.resolve().then(close).catch((error) => failures.push(error));
-      }
-      rmSync(dir, { recursive: true, force: true });
-      if (failures.length > 0) throw new AggregateError(failures, 'The world did not close cleanly');
-    },
+    close: () => closeAll(closers, dir),
   };
   /** A block's text with the names of the page replaced by those that exist here. */
   world.local = (text) => {

@@ -1,8 +1,9 @@
 // A world of one test: its own data, ports, certificate, upstreams and gateway, all gone afterwards.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from './client.mjs';
+import { closeAll } from './closing.mjs';
 import { Cutter } from './cutter.mjs';
 import { freePorts, makeCertificate } from './network.mjs';
 import { PASSWORD } from './names.mjs';
@@ -32,14 +33,7 @@ export async function startWorld({ https = false, host, certificate, notes = fal
   const closers = [];
   const world = {
     dir: mkdtempSync(join(tmpdir(), 'sessile-e2e-')),
-    async close() {
-      const failures = [];
-      for (const close of closers.splice(0).reverse()) {
-        await Promise.resolve().then(close).catch((error) => failures.push(error));
-      }
-      rmSync(world.dir, { recursive: true, force: true });
-      if (failures.length > 0) throw new AggregateError(failures, 'The world did not close cleanly');
-    },
+    close: () => closeAll(closers, world.dir),
   };
 
   try {
