@@ -1,5 +1,7 @@
-/** Longer timers than this run out at once (HTML: a signed 32-bit number of milliseconds). */
-const LONGEST_MS = 2 ** 31 - 1;
+/** Longer timers than 2^31 ms run out at once (HTML: a signed 32-bit number of milliseconds). */
+const LONGEST_MS = 2e9;
+/** Timers may fire early by a little, which would tell a second twice or put off the last question. */
+const LATE_MS = 10;
 /** Requests that other tabs and pages make can move the end silently, so the server is asked again this often. */
 const ASK_AGAIN_MS = 10_000;
 /** The server tells times in whole seconds, so that an end is certain only this much later. */
@@ -23,7 +25,7 @@ export function createCountdown(lead: number, ask: () => Promise<unknown>, annou
     if (wanted) {
       timer = setTimeout(
         tick,
-        left > lead ? Math.min(left - lead, LONGEST_MS) : left > 0 ? left % 1000 || 1000 : left > -ROUNDING_MS ? ROUNDING_MS : ASK_AGAIN_MS,
+        LATE_MS + (left > lead ? Math.min(left - lead, LONGEST_MS) : left > 0 ? left % 1000 || 1000 : left > -ROUNDING_MS ? ROUNDING_MS : ASK_AGAIN_MS),
       );
     }
   }

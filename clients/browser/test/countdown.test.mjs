@@ -13,7 +13,7 @@ prove('the end of a session is counted down by the clock of the server, and exte
     world.shiftClock(-86_400_000);
     await sessile.signIn(ADA);
     const events = record(sessile, ALL);
-    await eventually(() => events.some(({ name }) => name === 'signed-out'), 'the end', 8000).catch(() => {});
+    await eventually(() => events.some(({ name }) => name === 'signed-out'), 'the end', 15_000).catch(() => {});
     const seconds = events.filter(({ name }) => name === 'ending-soon').map((event) => event.seconds);
     return { seconds, refreshes: world.gateway.asked.refresh ?? 0, last: events.at(-1) };
   },
