@@ -43,6 +43,9 @@ pub enum StoreError {
         /// ` (process N)` if the other process left its number, else empty.
         holder: String,
     },
+    /// The server, as it is or as it was named, must not hold sessions.
+    #[error("this store cannot be used: {0}")]
+    Unfit(String),
     /// A sealed value does not open: wrong master key, or the record was altered or moved.
     #[error("{0}")]
     Sealed(#[from] SealError),
@@ -118,6 +121,7 @@ impl StoreError {
             Self::Corrupt(_)
             | Self::NewerSchema { .. }
             | Self::InUse { .. }
+            | Self::Unfit(_)
             | Self::Sealed(_)
             | Self::Crypto(_)
             | Self::File { .. }

@@ -15,6 +15,7 @@ use sessile_core::headers::{HeaderContext, HeaderEdit, Policy, SessionUse};
 
 use crate::arrival::{Arrival, Peer};
 use crate::engine::{Admission, Anonymous, Engine, Pass, WhyAnonymous};
+use crate::metrics::Metrics;
 use crate::respond::{self, Problem};
 
 /// Who may use a route.
@@ -27,6 +28,17 @@ pub enum Access {
     /// Signed-in users.
     #[default]
     Session,
+}
+
+/// What happens on a route when a session must be looked up and the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PastStaleness {
+    /// 503: nobody is let through whose session may have ended (P4).
+    #[default]
+    Deny,
+    /// A verified access token is good until it expires, although its session may have been ended: by its user, an
+    /// administrator, or because it was stolen. For what must go on, and can bear that.
+    DangerServeUntilTokenExpiry,
 }
 
 /// What a route asks of a request.
@@ -42,6 +54,8 @@ pub struct RoutePolicy {
     pub begins_sessions: bool,
     /// Security headers of the answers.
     pub headers: Policy,
+    /// What happens when nobody can tell whether a session lives.
+    pub past_staleness: PastStaleness,
 }
 
 impl RoutePolicy {
@@ -54,6 +68,7 @@ impl RoutePolicy {
             max_auth_age: None,
             begins_sessions: false,
             headers: config.app_headers.clone(),
+            past_staleness: PastStaleness::default(),
         }
     }
 }
@@ -91,7 +106,10 @@ impl Engine {
             {
                 Admission::Admitted(pass) => (Some(pass), None),
                 Admission::Anonymous(anonymous) => (None, Some(anonymous)),
-                Admission::Unavailable(error) => return Guarded::Answer(self.unavailable(&arrival, &error)),
+                Admission::Unavailable(error) => match self.without_the_store(&arrival, policy) {
+                    Some(pass) => (Some(pass), None),
+                    None => return Guarded::Answer(self.unavailable(&arrival, &error)),
+                },
             },
         };
         if (pass.is_some() || policy.begins_sessions)
@@ -110,6 +128,18 @@ impl Engine {
         }
         let clear_cookies = why.is_some_and(|anonymous| anonymous.why.clears_cookies());
         Guarded::Forward(Forward { pass, clear_cookies })
+    }
+
+    fn without_the_store(&self, arrival: &Arrival<'_>, policy: &RoutePolicy) -> Option<Pass> {
+        match policy.past_staleness {
+            PastStaleness::Deny => None,
+            PastStaleness::DangerServeUntilTokenExpiry => {
+                let pass = self.admit_unproven(arrival, self.config().offer(policy.storage))?;
+                Metrics::add(&self.metrics().admitted_unproven);
+                tracing::warn!(session = %pass.session(), "let through without proof that its session lives: the store cannot be asked");
+                Some(pass)
+            }
+        }
     }
 
     /// Finishes a response to a forwarded request: our cookies, decided now; no cookie of the app's under our

@@ -26,6 +26,6 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ApiClient, EngineConfig, KeyPolicy};
 pub use engine::{Actor, Admission, Engine, EngineError, Pass, Proof, SignInError, SignedIn, StartError, Which};
 pub use extract::Session;
-pub use guard::{Access, Forward, Guarded, RoutePolicy};
+pub use guard::{Access, Forward, Guarded, PastStaleness, RoutePolicy};
 pub use layer::{GuardedBody, Sessile, SessileLayer};
 pub use {sessile_core as core, sessile_store as store};

@@ -37,6 +37,8 @@ counters! {
     admitted_cold = "sessile_admitted_cold_total";
     /// Requests answered 503 because the node could not tell whether the session lives.
     unavailable = "sessile_unavailable_total";
+    /// Requests let through past the staleness bound on their token alone, where a route allows that.
+    admitted_unproven = "sessile_admitted_unproven_total";
     /// Pages of the revocation feed read.
     feed_pages = "sessile_feed_pages_total";
     /// Times the view had to begin anew.

@@ -80,10 +80,12 @@ impl Engine {
     async fn follow_feed(&self) {
         let mut retry = RETRY_MIN;
         let mut was_fresh = true;
+        let mut said = String::new();
         loop {
             match timeout(self.limits().staleness, self.read_feed()).await {
                 Ok(Ok(complete)) => {
                     retry = RETRY_MIN;
+                    said.clear();
                     if !was_fresh {
                         was_fresh = true;
                         self.record(Event::new(EventName::FeedState, "recovered", self.now().wall));
@@ -98,8 +100,17 @@ impl Engine {
                         was_fresh = false;
                         self.record(Event::new(EventName::FeedState, "stale", self.now().wall));
                     }
-                    if let Ok(Err(error)) = failed {
-                        tracing::warn!(%error, "the revocation feed cannot be read; past the staleness bound the store is asked per request");
+                    let told = match failed {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "no answer within the staleness bound".to_owned(),
+                    };
+                    // Once for each kind of trouble: this is tried every second for as long as it lasts.
+                    if told != said {
+                        tracing::warn!(
+                            error = told,
+                            "the revocation feed cannot be read; past the staleness bound the store is asked per request"
+                        );
+                        said = told;
                     }
                     sleep(retry).await;
                     retry = (retry * 2).min(RETRY_MAX);

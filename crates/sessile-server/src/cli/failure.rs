@@ -47,6 +47,14 @@ impl From<Exit> for ExitCode {
 }
 
 impl Failure {
+    /// Whether the same may succeed later without anybody's help.
+    pub(super) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Usage(_) | Self::Config(_) | Self::MasterKey(_) | Self::Other(_) => false,
+        }
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
@@ -60,7 +68,7 @@ impl Failure {
 
 fn store_exit(error: &StoreError) -> Exit {
     match error {
-        StoreError::Sealed(SealError::WrongMasterKey { .. }) => Exit::Config,
+        StoreError::Sealed(SealError::WrongMasterKey { .. }) | StoreError::Unfit(_) => Exit::Config,
         StoreError::Corrupt(_)
         | StoreError::NewerSchema { .. }
         | StoreError::Sealed(SealError::Altered(_) | SealError::UnknownFormat(_)) => Exit::Data,

@@ -48,7 +48,7 @@ struct Common {
     /// Directory of the embedded database and the master key [default: ./sessile-data]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<String>,
-    /// Where sessions are kept: memory: or sqlite:PATH
+    /// Where sessions are kept: memory:, sqlite:PATH, postgres://..., redis://...
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// Print JSON
@@ -71,6 +71,9 @@ struct ServeArgs {
     /// The address people see [default: http://localhost:PORT]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Stop at once if the store cannot be reached, instead of waiting for it
+    #[arg(long)]
+    require_store: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,6 +159,7 @@ impl Common {
             ("server.listen", "--listen", &args.listen),
             ("ops.listen", "--ops-listen", &args.ops_listen),
             ("server.public_url", "--public-url", &args.public_url),
+            ("store.required", "--require-store", &args.require_store.then(|| "true".to_owned())),
         ];
         Sources {
             file: self.config.clone(),

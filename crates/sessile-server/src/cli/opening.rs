@@ -1,4 +1,4 @@
-//! Opening the store: its master key first, then the files, then the vault around both.
+//! Opening the store: its master key first, then the files or the connection, then the vault around both.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sessile::{Clock, Engine, SystemClock};
+use sessile_core::Timestamp;
 use sessile_store::memory::MemoryStore;
+use sessile_store::postgres::PostgresStore;
+use sessile_store::redis::RedisStore;
 use sessile_store::sqlite::{Location, SqliteOptions, SqliteStore};
-use sessile_store::{Backend, MasterKey, Vault};
+use sessile_store::{Backend, MasterKey, SealError, StoreError, Vault};
 
 use super::failure::Failure;
 use crate::config::Loaded;
-use crate::config::runtime::{MasterKeySource, StorePlace, StoreSettings};
 use crate::config::secret_file;
+use crate::config::store::{MasterKeySource, SharedStore, StorePlace, StoreSettings};
 
 /// The master key's file in the data directory.
 const MASTER_KEY: &str = "master.key";
@@ -28,60 +31,134 @@ pub enum Role {
     Visitor,
 }
 
-/// Opens the vault the settings name.
-pub async fn vault(settings: &StoreSettings, role: Role, clock: &dyn Clock) -> Result<Vault, Failure> {
-    let (backend, master): (Arc<dyn Backend>, MasterKey) = match &settings.place {
-        StorePlace::Memory => {
-            let master = match &settings.master_key {
-                MasterKeySource::DataDirectory => fresh_key()?,
-                given => existing_key(given)?,
-            };
-            (Arc::new(MemoryStore::new()), master)
+/// A vault, and the shared store it still waits for.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) vault: Arc<Vault>,
+    shared: Option<SharedStore>,
+    /// The file of a master key that was made for this opening, and may turn out not to be the store's.
+    made: Option<PathBuf>,
+}
+
+impl Opening {
+    /// Opens what is on this machine. A shared store is left to [`connect`](Self::connect).
+    pub(super) async fn begin(settings: &StoreSettings, role: Role, clock: &dyn Clock) -> Result<Self, Failure> {
+        let (shared, key) = match &settings.place {
+            StorePlace::Memory => (
+                None,
+                match &settings.master_key {
+                    MasterKeySource::DataDirectory => Key::found(fresh_key()?),
+                    given => Key::found(existing_key(given)?),
+                },
+            ),
+            StorePlace::Directory => (None, key_of(settings, Some(&Location::directory(&settings.data)))?),
+            StorePlace::File(path) => (None, key_of(settings, Some(&Location::file(path)))?),
+            StorePlace::Shared(shared) => (Some(shared.clone()), key_of(settings, None)?),
+        };
+        let vault = Arc::new(Vault::awaiting(key.key, sessile_aws_lc::provider(), sessile_aws_lc::entropy()));
+        let backend: Option<Arc<dyn Backend>> = match &settings.place {
+            StorePlace::Memory => Some(Arc::new(MemoryStore::new())),
+            StorePlace::Directory => Some(sqlite(&Location::directory(&settings.data), role)?),
+            StorePlace::File(path) => Some(sqlite(&Location::file(path), role)?),
+            StorePlace::Shared(_) => None,
+        };
+        if let Some(backend) = backend {
+            vault.adopt(backend, clock.now().wall).await?;
         }
-        StorePlace::Directory => sqlite(settings, &Location::directory(&settings.data), role)?,
-        StorePlace::File(path) => sqlite(settings, &Location::file(path), role)?,
-    };
-    let (crypto, entropy) = (sessile_aws_lc::provider(), sessile_aws_lc::entropy());
-    Ok(Vault::open(backend, master, crypto, entropy, clock.now().wall).await?)
+        Ok(Self { vault, shared, made: key.made })
+    }
+
+    /// Reaches for the shared store, if there is one; `now` is for what must be ended if it lost writes.
+    pub(super) async fn connect(&self, now: Timestamp) -> Result<(), Failure> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let backend: Arc<dyn Backend> = match shared {
+            SharedStore::Postgres(url, options) => Arc::new(PostgresStore::connect(url, (**options).clone()).await?),
+            SharedStore::Redis(address, options) => {
+                Arc::new(RedisStore::connect(address, (**options).clone()).await.map_err(StoreError::from)?)
+            }
+        };
+        self.vault.adopt(backend, now).await.map_err(|error| match error {
+            StoreError::Sealed(SealError::WrongMasterKey { given, sealed }) => self.another_key(&given, &sealed),
+            other => other.into(),
+        })
+    }
+
+    // Each node needs the key of the first; one made here a moment ago is of no use to anybody.
+    fn another_key(&self, given: &str, sealed: &str) -> Failure {
+        let made = match &self.made {
+            Some(path) => {
+                // Left behind, it would be taken for the key the next time.
+                let _ = std::fs::remove_file(path);
+                format!("; {} was made for it and is removed again", path.display())
+            }
+            None => String::new(),
+        };
+        Failure::MasterKey(format!(
+            "the store is sealed under master key {sealed}, and this node has {given}{made}. Every node of a store needs the same \
+             key: give the one of the first node, in SESSILE_MASTER_KEY or by keys.master_key_file. If it is lost, begin anew under \
+             another store.name: everybody signs in again and accounts must be made anew"
+        ))
+    }
+}
+
+/// Opens the vault the settings name, or fails.
+pub async fn vault(settings: &StoreSettings, role: Role, clock: &dyn Clock) -> Result<Arc<Vault>, Failure> {
+    let opening = Opening::begin(settings, role, clock).await?;
+    opening.connect(clock.now().wall).await?;
+    Ok(opening.vault)
 }
 
 /// An engine for one command, beside a server or alone.
 pub(super) async fn engine_for_command(loaded: &Loaded) -> Result<Engine, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let vault = vault(&loaded.runtime.store, Role::Visitor, &*clock).await?;
-    Ok(Engine::start(Arc::new(vault), loaded.runtime.engine.clone(), clock).await?)
+    Ok(Engine::start(vault, loaded.runtime.engine.clone(), clock).await?)
 }
 
 /// Checks the master key without making one: for `sessile check`.
 pub(super) fn check_master_key(settings: &StoreSettings) -> Result<(), Failure> {
-    match (&settings.place, &settings.master_key) {
-        (_, given @ (MasterKeySource::Given(_) | MasterKeySource::File(_))) => existing_key(given).map(drop),
-        (StorePlace::Memory, MasterKeySource::DataDirectory) => Ok(()),
-        (place @ (StorePlace::Directory | StorePlace::File(_)), MasterKeySource::DataDirectory) => {
-            let path = settings.data.join(MASTER_KEY);
-            let location = match place {
-                StorePlace::File(path) => Location::file(path),
-                StorePlace::Directory | StorePlace::Memory => Location::directory(&settings.data),
-            };
-            if path.exists() || location.database().exists() {
-                key_beside(&path, location.database()).map(drop)
-            } else {
-                Ok(())
-            }
+    let path = settings.data.join(MASTER_KEY);
+    let location = match (&settings.place, &settings.master_key) {
+        (_, given @ (MasterKeySource::Given(_) | MasterKeySource::File(_))) => return existing_key(given).map(drop),
+        (StorePlace::Memory, MasterKeySource::DataDirectory) => return Ok(()),
+        (StorePlace::Shared(_), MasterKeySource::DataDirectory) => {
+            return if path.exists() { read_key(&path).map(drop) } else { Ok(()) };
         }
+        (StorePlace::File(path), MasterKeySource::DataDirectory) => Location::file(path),
+        (StorePlace::Directory, MasterKeySource::DataDirectory) => Location::directory(&settings.data),
+    };
+    if path.exists() || location.database().exists() {
+        key_beside(&path, Some(location.database())).map(drop)
+    } else {
+        Ok(())
     }
 }
 
-fn sqlite(settings: &StoreSettings, location: &Location, role: Role) -> Result<(Arc<dyn Backend>, MasterKey), Failure> {
-    let master = match &settings.master_key {
-        MasterKeySource::DataDirectory => key_beside(&settings.data.join(MASTER_KEY), location.database())?,
-        given => existing_key(given)?,
-    };
+fn sqlite(location: &Location, role: Role) -> Result<Arc<dyn Backend>, Failure> {
     let options = match role {
         Role::Server => SqliteOptions::SERVER,
         Role::Visitor => SqliteOptions::VISITOR,
     };
-    Ok((Arc::new(SqliteStore::open(location, options)?), master))
+    Ok(Arc::new(SqliteStore::open(location, options)?))
+}
+
+/// A master key, and its file if it was made just now.
+struct Key {
+    key: MasterKey,
+    made: Option<PathBuf>,
+}
+
+impl Key {
+    fn found(key: MasterKey) -> Self {
+        Self { key, made: None }
+    }
+}
+
+fn key_of(settings: &StoreSettings, location: Option<&Location>) -> Result<Key, Failure> {
+    match &settings.master_key {
+        MasterKeySource::DataDirectory => key_beside(&settings.data.join(MASTER_KEY), location.map(Location::database)),
+        given => existing_key(given).map(Key::found),
+    }
 }
 
 fn existing_key(source: &MasterKeySource) -> Result<MasterKey, Failure> {
@@ -104,13 +181,13 @@ fn read_key(path: &Path) -> Result<MasterKey, Failure> {
     MasterKey::parse(text.expose()).map_err(|refused| Failure::MasterKey(format!("{}: {refused}", path.display())))
 }
 
-/// The key beside the database. Made once, when there is neither; never made anew for a database that exists:
-/// what is sealed in it would be lost, and with it every account (X5).
-fn key_beside(path: &Path, database: &Path) -> Result<MasterKey, Failure> {
+/// The key in the data directory. Made once, when there is neither key nor database; never made anew for a database that
+/// exists: what is sealed in it would be lost, and with it every account (X5).
+fn key_beside(path: &Path, database: Option<&Path>) -> Result<Key, Failure> {
     if path.exists() {
-        return read_key(path);
+        return read_key(path).map(Key::found);
     }
-    if database.exists() {
+    if let Some(database) = database.filter(|database| database.exists()) {
         return Err(Failure::MasterKey(format!(
             "{} is missing, but {} exists and is sealed under it. Put the key back, from a backup, or give it in SESSILE_MASTER_KEY or \
              keys.master_key_file. If it is lost, move the data directory away and start with an empty one: everybody signs in again and \
@@ -123,7 +200,7 @@ fn key_beside(path: &Path, database: &Path) -> Result<MasterKey, Failure> {
 }
 
 /// Writes a new key so that it is there whole or not at all, also when two processes begin at once.
-fn make_key(path: &Path) -> Result<MasterKey, Failure> {
+fn make_key(path: &Path) -> Result<Key, Failure> {
     let cannot = |at: &Path, e: std::io::Error| {
         Failure::MasterKey(format!("{}: {e}; the master key is made there", at.display()))
     };
@@ -142,11 +219,11 @@ fn make_key(path: &Path) -> Result<MasterKey, Failure> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| cannot(&unfinished.0, e))?;
     match std::fs::hard_link(&unfinished.0, path) {
         Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return read_key(path),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return read_key(path).map(Key::found),
         Err(e) => return Err(cannot(path, e)),
     }
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|e| cannot(directory, e))?;
-    Ok(key)
+    Ok(Key { key, made: Some(path.to_owned()) })
 }
 
 /// A file that is gone when this is.

@@ -4,17 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sessile::{Clock, Engine, SystemClock};
 use sessile_core::event::{Event, EventName};
+use sessile_store::StoreError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Failure, Role, vault, warning_text};
+use super::opening::Opening;
+use super::{Failure, Role, warning_text};
 use crate::config::Loaded;
-use crate::config::runtime::{Runtime, StorePlace};
+use crate::config::runtime::Runtime;
 use crate::gateway::drain::Drain;
-use crate::gateway::{self, Gateway, GatewayError, GatewaySettings, Serving, Sockets, TargetSettings};
+use crate::gateway::{self, DrainPolicy, Gateway, GatewayError, Serving, Sockets, TargetSettings};
 use crate::log::{self, Destination, Style};
 use crate::ops::{self, Listening, Ops};
 
@@ -37,9 +40,10 @@ async fn serve(loaded: Loaded) -> Result<ExitCode, Failure> {
     let Runtime { engine: engine_config, gateway: settings, ops: ops_settings, store, .. } = loaded.runtime.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // The store first: of two servers on one directory, the second must learn that, and not that a port is taken.
-    let vault = Arc::new(vault(&store, Role::Server, &*clock).await?);
+    let opening = Opening::begin(&store, Role::Server, &*clock).await?;
+    let engine = Engine::start(opening.vault.clone(), engine_config, clock).await?;
+    let reached = reach(&opening, &engine, store.required).await?;
     let listening = Listening::open(ops_settings.listen).await.map_err(|e| cannot_listen(ops_settings.listen, &e))?;
-    let engine = Engine::start(vault, engine_config, clock).await?;
     let gateway = Gateway::new(settings.clone(), engine.clone())?;
     let sockets = Sockets::open(&settings)?;
 
@@ -57,7 +61,13 @@ async fn serve(loaded: Loaded) -> Result<ExitCode, Failure> {
     announce(&loaded, &engine, serving.local_addr(), ops_address);
     engine.record(Event::new(EventName::Startup, "serve", engine.now().wall));
 
-    let ended = until_stopped(&mut signals, serving, &gateway, &drain, &settings).await;
+    let refused = async {
+        match reached {
+            Reached::Yes => std::future::pending().await,
+            Reached::NotYet => wait_for_store(&opening, &engine).await,
+        }
+    };
+    let ended = until_stopped(&mut signals, serving, &gateway, &drain, settings.drain, refused).await;
     engine.record(Event::new(EventName::Shutdown, ended.reason(), engine.now().wall));
     // Last, so that what happened while draining is still written: the node keeps the events.
     let _ = stop.send(true);
@@ -69,38 +79,110 @@ async fn serve(loaded: Loaded) -> Result<ExitCode, Failure> {
     match ended {
         Ended::Asked => Ok(ExitCode::SUCCESS),
         Ended::ByItself => Err(Failure::Other("every gateway thread stopped, and nobody had asked for it".into())),
+        Ended::Refused(failure) => Err(failure),
     }
 }
 
-/// Why serving ended.
-#[derive(Clone, Copy)]
-enum Ended {
-    Asked,
-    ByItself,
+enum Reached {
+    Yes,
+    NotYet,
 }
 
-impl Ended {
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::ByItself => "threads_stopped",
+/// The first try, before anything listens. A server that must have its store says within five seconds that it has not
+/// (S1); one that waits for it does not let its health checks wait.
+async fn reach(opening: &Opening, engine: &Engine, required: bool) -> Result<Reached, Failure> {
+    let patience = Duration::from_millis(if required { 4500 } else { 1500 });
+    let tried = tokio::time::timeout(patience, open(opening, engine))
+        .await
+        .unwrap_or_else(|_| Err(StoreError::not_done(format!("no answer within {patience:?}")).into()));
+    match tried {
+        Ok(()) => Ok(Reached::Yes),
+        Err(failure) if failure.is_retryable() && !required => {
+            tracing::warn!("{failure}; not ready until it can be reached, trying again and again");
+            Ok(Reached::NotYet)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn open(opening: &Opening, engine: &Engine) -> Result<(), Failure> {
+    if !opening.vault.is_open() {
+        opening.connect(engine.now().wall).await?;
+        engine.take_up_store().await?;
+    }
+    Ok(())
+}
+
+/// Tries until the store is there, and then never ends; ends if the store must not be used.
+async fn wait_for_store(opening: &Opening, engine: &Engine) -> Failure {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(1);
+    let mut wait = SHORTEST;
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST);
+        match open(opening, engine).await {
+            Ok(()) => {
+                tracing::info!(
+                    store = opening.vault.name(),
+                    durability = opening.vault.durability().name(),
+                    "the store is reached"
+                );
+                return std::future::pending().await;
+            }
+            Err(failure) if failure.is_retryable() => {
+                let told = failure.to_string();
+                if told != said {
+                    tracing::warn!("{told}; trying again");
+                    said = told;
+                }
+            }
+            Err(failure) => return failure,
         }
     }
 }
 
-/// Serves until a signal ends it: the first one in good order, the second one at once.
+/// Why serving ended.
+enum Ended {
+    Asked,
+    ByItself,
+    /// The store was reached at last, and must not be used.
+    Refused(Failure),
+}
+
+impl Ended {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::ByItself => "threads_stopped",
+            Self::Refused(_) => "store_refused",
+        }
+    }
+}
+
+/// Serves until a signal ends it, the first one in good order, the second one at once; or `refused` tells that the store
+/// must not be used.
 async fn until_stopped(
     signals: &mut Signals,
     serving: Serving,
     gateway: &Gateway,
     drain: &Drain,
-    settings: &GatewaySettings,
+    policy: DrainPolicy,
+    refused: impl Future<Output = Failure>,
 ) -> Ended {
     let mut asked = false;
     let mut finished = std::pin::pin!(serving.finished());
+    let mut refused = std::pin::pin!(refused);
     loop {
         let signal = tokio::select! {
             () = &mut finished => return if asked { Ended::Asked } else { Ended::ByItself },
+            // Nothing was ever served: there is nothing to finish.
+            failure = &mut refused => {
+                drain.now();
+                finished.await;
+                return Ended::Refused(failure);
+            }
             signal = signals.next() => signal,
         };
         match signal {
@@ -115,7 +197,7 @@ async fn until_stopped(
             Signalled::Stop => {
                 asked = true;
                 tracing::info!("asked to stop: no new connections, requests under way are finished");
-                let (drain, policy) = (drain.clone(), settings.drain);
+                let drain = drain.clone();
                 tokio::spawn(async move { drain.begin(policy).await });
             }
         }
@@ -175,12 +257,8 @@ impl From<GatewayError> for Failure {
 fn announce(loaded: &Loaded, engine: &Engine, listen: SocketAddr, ops: SocketAddr) {
     let runtime = &loaded.runtime;
     let config = engine.config();
-    let store = match &runtime.store.place {
-        StorePlace::Memory => "memory, gone with this process".to_owned(),
-        StorePlace::Directory => format!("sqlite in {}", runtime.store.data.display()),
-        StorePlace::File(path) => format!("sqlite {}", path.display()),
-    };
-    let durability = engine.vault().durability().name();
+    let store = &runtime.store.place;
+    let durability = if engine.vault().is_open() { engine.vault().durability().name() } else { "not known yet" };
     let admin = if runtime.ops.admin_token.is_some() { "on" } else { "off, no admin token" };
     let file = loaded.file.as_ref().map_or_else(|| "none, defaults".to_owned(), |file| file.display().to_string());
     tracing::info!(
@@ -190,7 +268,7 @@ fn announce(loaded: &Loaded, engine: &Engine, listen: SocketAddr, ops: SocketAdd
         %ops,
         admin,
         storage = config.storage.name(),
-        store,
+        %store,
         durability,
         configuration = file,
         "serving",

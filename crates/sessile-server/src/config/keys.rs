@@ -13,8 +13,9 @@ use sessile_core::origin::Origin;
 use sessile_core::{SecretText, Storage};
 
 use super::kinds::{
-    ClientId, ClientStorage, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen, HstsSetting, LogFormat,
-    LogLevel, MethodAndPath, Network, Prefix, Profile, PublicUrl, Remember, StoreUrl, UpstreamUrl,
+    AssumedDurability, ClientId, ClientStorage, CorsOrigin, ForwardedBy, HeaderSetting, HostName, HostSeen,
+    HstsSetting, LogFormat, LogLevel, MethodAndPath, Network, Prefix, Profile, PublicUrl, Remember, StoreName,
+    StoreUrl, UpstreamUrl,
 };
 use super::table::{Section, section};
 
@@ -127,8 +128,30 @@ section! {
 section! {
     /// Where sessions, accounts, keys and events are kept.
     Store = "store" {
-        /// `memory:` loses everything with the process. Default: `sessile.db` in the data directory.
+        /// `memory:` loses everything with the process; `sqlite:` serves one process; several nodes share `postgres://` (14 or newer) or Redis (7 or newer, or Valkey): `redis://`, `redis+sentinel://`, `redis+cluster://`, with `rediss` for TLS. docs/operations.md compares them. Default: `sessile.db` in the data directory.
         url: Option<StoreUrl> = "";
+        /// File with the password for a shared store, in place of one in the url. Nobody else may read it.
+        password_file: Option<PathBuf> = "";
+        /// Tells deployments on one server apart: the schema in PostgreSQL, the beginning of every key in Redis.
+        name: StoreName = "sessile";
+        /// PEM file of the authorities that a shared store's certificate is verified by. Default: those of the system.
+        ca: Option<PathBuf> = "";
+        /// Stop at the start if the store cannot be reached. Otherwise a shared store is waited for: the node says that it is not ready and answers 503.
+        required: bool = "false";
+        /// PostgreSQL: connections for requests. Two more are kept, one so that ending sessions works under a flood of sign-ins.
+        connections: u32 = "10", within "1" to "1000";
+        /// How long a read from a shared store may take, waiting included, before the answer is 503.
+        read_deadline: Duration = "500ms", within "10ms" to "1m";
+        /// The same for a write.
+        write_deadline: Duration = "2s", within "10ms" to "1m";
+        /// Redis: replicas that must have a write before it counts. 0 waits for none: a failover can then lose what was acknowledged.
+        replicas: u32 = "0", within "0" to "16";
+        /// Redis: use a server that evicts data when its memory is full. Sessions end without notice, and a revocation may vanish before nodes have read it.
+        danger_allow_eviction: bool = "false";
+        /// Redis: believe that a server which does not tell its configuration never evicts. Needs `assume_durability`.
+        danger_assume_noeviction: bool = "false";
+        /// Redis: what the acknowledgements of such a server survive.
+        assume_durability: Option<AssumedDurability> = "";
         /// Directory of the embedded database and of the master key, and of nothing else.
         data: PathBuf = "./sessile-data";
         /// How long security events are kept in the store. The log has them too.
@@ -331,6 +354,8 @@ section! {
         storage: Option<Storage> = "";
         /// How recently the user must have signed in.
         max_auth_age: Option<Duration> = "", within "1s" to "400d";
+        /// When the store is away for longer than `session.staleness`, let requests pass on their access token alone, until it expires, instead of answering 503. Whoever was signed out meanwhile, or robbed, is let through too.
+        danger_serve_until_token_expiry: bool = "false";
         /// Whether WebSocket handshakes pass. Default: where a session is needed, so that each connection has a session to end with.
         upgrade: Option<bool> = "";
         /// The largest request body in bytes. Default: no limit of ours, bodies stream.

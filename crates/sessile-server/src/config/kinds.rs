@@ -15,9 +15,13 @@ use sessile_core::csrf::CsrfMode;
 use sessile_core::headers::{Hsts, Managed, Rule};
 use sessile_core::origin::Origin;
 use sessile_core::policy::Limits;
+use sessile_store::Durability;
+use sessile_store::postgres::{PostgresUrl, SchemaName};
+use sessile_store::redis::Address;
 
+use super::document::Raw;
 use super::mistake::Fault;
-use super::setting::{Setting, not};
+use super::setting::{Setting, not, wrong_type};
 use super::suggest::nearest;
 use super::table::choice;
 
@@ -94,38 +98,109 @@ impl Setting for HostName {
 }
 
 /// Where sessions are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreUrl {
     /// In this process.
     Memory,
     /// In an SQLite file.
     Sqlite(PathBuf),
+    /// In PostgreSQL, shared by all nodes.
+    Postgres(PostgresUrl),
+    /// In Redis or Valkey, shared by all nodes.
+    Redis(Address),
 }
 
-impl Setting for StoreUrl {
-    const FORM: &'static str = "\"memory:\" or \"sqlite:PATH\"";
+impl StoreUrl {
+    /// Whether several nodes can use it at a time.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory | Self::Sqlite(_) => false,
+            Self::Postgres(_) | Self::Redis(_) => true,
+        }
+    }
 
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        const LATER: [&str; 7] =
-            ["postgres:", "postgresql:", "redis:", "rediss:", "redis+cluster:", "redis+sentinel:", "valkey:"];
-        if text == "memory:" {
-            return Ok(Self::Memory);
+    /// Whether the connection is encrypted, or can be made so by naming authorities.
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Memory | Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+            Self::Redis(address) => address.is_tls(),
         }
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            return PathBuf::from_text(path).map(Self::Sqlite).map_err(|_| not::<Self>("no path after \"sqlite:\""));
+    }
+
+    /// Whether it holds a password.
+    pub fn has_password(&self) -> bool {
+        match self {
+            Self::Memory | Self::Sqlite(_) => false,
+            Self::Postgres(url) => url.has_password(),
+            Self::Redis(address) => address.has_password(),
         }
-        if LATER.iter().any(|scheme| text.starts_with(scheme)) {
-            return Err(not::<Self>("this kind of store arrives in a later version"));
-        }
-        Err(not::<Self>("no kind of store is known by this"))
     }
 }
 
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+impl Setting for StoreUrl {
+    const FORM: &'static str = "\"memory:\", \"sqlite:PATH\", \"postgres://USER@HOST/DATABASE\", \"redis://HOST\", \"rediss://HOST\", \"redis+sentinel://HOST,.../NAME\" or \"redis+cluster://HOST,...\"";
+
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+        match scheme.split('+').next().unwrap_or(scheme) {
+            "memory" if text == "memory:" => Ok(Self::Memory),
+            "sqlite" => {
+                let path = text.strip_prefix("sqlite:").unwrap_or_default();
+                PathBuf::from_text(path).map(Self::Sqlite).map_err(|_| not::<Self>("no path after \"sqlite:\""))
+            }
+            "postgres" | "postgresql" => text.parse().map(Self::Postgres).map_err(not::<Self>),
+            "redis" | "rediss" | "valkey" | "valkeys" => text.parse().map(Self::Redis).map_err(not::<Self>),
+            _ => Err(not::<Self>("no kind of store is known by this")),
+        }
+    }
+
+    fn from_raw(raw: &Raw) -> Result<Self, Fault> {
+        let Raw::Text(text) = raw else { return Err(wrong_type::<Self>(raw)) };
+        let url = Self::from_text(text)?;
+        if url.has_password() {
+            return Err(Fault::new(
+                "a password in the configuration file",
+                "put it into a file of its own (mode 0600) and name that in store.password_file, or give the whole url in SESSILE_STORE_URL; then change the password",
+            ));
+        }
+        Ok(url)
+    }
+}
+
+/// What tells deployments on one server apart. Both kinds of shared store take such a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreName(pub SchemaName);
+
+impl Setting for StoreName {
+    const FORM: &'static str = "1 to 48 characters out of a-z, 0-9 and _, no digit first, such as \"sessile_shop\"";
+
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        text.parse().map(Self).map_err(|_| not::<Self>("not a name for a schema or for keys"))
+    }
+}
+
+choice! {
+    /// What the acknowledgements of a server that does not tell survive.
+    AssumedDurability: "\"memory\", \"process-crash-safe\", \"host-crash-safe\" or \"replicated\"" {
+        /// Nothing.
+        Memory = "memory",
+        /// The death of its process.
+        ProcessCrashSafe = "process-crash-safe",
+        /// Loss of power.
+        HostCrashSafe = "host-crash-safe",
+        /// Loss of a machine.
+        Replicated = "replicated",
+    }
+}
+
+impl From<AssumedDurability> for Durability {
+    fn from(assumed: AssumedDurability) -> Self {
+        match assumed {
+            AssumedDurability::Memory => Self::Memory,
+            AssumedDurability::ProcessCrashSafe => Self::ProcessCrashSafe,
+            AssumedDurability::HostCrashSafe => Self::HostCrashSafe,
+            AssumedDurability::Replicated => Self::Replicated,
         }
     }
 }

@@ -14,6 +14,7 @@ mod rules;
 pub mod runtime;
 pub(crate) mod secret_file;
 mod setting;
+pub mod store;
 mod suggest;
 mod table;
 

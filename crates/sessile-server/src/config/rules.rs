@@ -7,12 +7,12 @@ use std::time::Duration;
 use sessile::Access;
 use sessile_core::Storage;
 use sessile_core::crypto::Algorithm;
-use sessile_core::storage::AccessTokenPlace;
+use sessile_core::storage::{AccessTokenPlace, Renewal};
 
 use super::kinds::{Prefix, StoreUrl};
 use super::mistake::{Fault, Mistakes, Place};
 use super::setting::duration_text;
-use super::table::{Found, Sound};
+use super::table::{Found, Refusable, Sound};
 use super::{Purpose, RouteRow, Settings, Warning};
 
 /// Checks every rule.
@@ -23,6 +23,7 @@ pub(super) fn check(settings: &Settings, purpose: Purpose, mistakes: &mut Mistak
     rules.tls();
     rules.session();
     rules.storages();
+    rules.past_staleness();
     rules.keys();
     rules.store(purpose);
     rules.sign_in();
@@ -229,6 +230,28 @@ impl Rules<'_> {
         }
     }
 
+    /// A route whose token lives as long as its session, or is looked up with each request, has no short-lived token to
+    /// go by.
+    fn past_staleness(&mut self) {
+        let Settings { session, routes, .. } = self.settings;
+        for row in routes {
+            let danger = &row.route.danger_serve_until_token_expiry;
+            let storage = row.route.storage.unwrap_or(*session.storage);
+            if !**danger || !sound(&[danger, &session.storage, &row.route.storage, &row.route.access]) {
+                continue;
+            }
+            if storage.shape().renewal == Renewal::Never {
+                danger.refuse(
+                    self.mistakes,
+                    format!("\"{storage}\" has no short-lived access token"),
+                    "remove it, or choose another storage for this route",
+                );
+            } else if *row.route.access == Access::Public {
+                danger.refuse(self.mistakes, "nobody's session is looked at on a public route", "remove it");
+            }
+        }
+    }
+
     fn keys(&mut self) {
         let Settings { keys, session, .. } = self.settings;
         let least = *keys.publish_ahead + *session.access;
@@ -246,12 +269,15 @@ impl Rules<'_> {
 
     fn store(&mut self, purpose: Purpose) {
         let Settings { store, keys, .. } = self.settings;
-        if purpose == Purpose::Data && store.url.sound && *store.url == Some(StoreUrl::Memory) {
+        if purpose == Purpose::Data && store.url.sound && matches!(*store.url, Some(StoreUrl::Memory)) {
             store.url.refuse(
                 self.mistakes,
                 "this store lives inside the server process; no command can open it from outside",
                 "use the admin API of the operations listener, or a store that lasts",
             );
+        }
+        if store.url.sound {
+            self.store_settings();
         }
         if sound(&[&keys.master_key, &keys.master_key_file])
             && keys.master_key.is_some()
@@ -261,6 +287,59 @@ impl Rules<'_> {
                 self.mistakes,
                 "the master key is given twice: here and in the environment",
                 "unset SESSILE_MASTER_KEY, or remove this",
+            );
+        }
+    }
+
+    /// What is set for another kind of store is forgotten or misunderstood; a danger among it must not wait unseen for
+    /// the day the url changes.
+    fn store_settings(&mut self) {
+        let store = &self.settings.store;
+        let url = store.url.as_ref();
+        let shared = url.is_some_and(StoreUrl::is_shared);
+        let postgres = matches!(url, Some(StoreUrl::Postgres(_)));
+        let redis = matches!(url, Some(StoreUrl::Redis(_)));
+        const SHARED: &str = "a shared store";
+        let needs: [(&dyn Refusable, bool, &str); 12] = [
+            (&store.password_file, shared, SHARED),
+            (&store.name, shared, SHARED),
+            (&store.ca, shared, SHARED),
+            (&store.required, shared, SHARED),
+            (&store.read_deadline, shared, SHARED),
+            (&store.write_deadline, shared, SHARED),
+            (&store.connections, postgres, "PostgreSQL"),
+            (&store.replicas, redis, "Redis"),
+            (&store.danger_allow_eviction, redis, "Redis"),
+            (&store.danger_assume_noeviction, redis, "Redis"),
+            (&store.assume_durability, redis, "Redis"),
+            (&store.ca, !shared || url.is_some_and(StoreUrl::is_encrypted), "a server with TLS, such as rediss://"),
+        ];
+        for (key, fits, what) in needs {
+            if key.is_given() && !fits {
+                key.refuse_with(
+                    self.mistakes,
+                    format!("there is nothing for it to do: store.url does not name {what}"),
+                    "remove it, or name such a store in store.url",
+                );
+            }
+        }
+        if store.password_file.is_some() && url.is_some_and(StoreUrl::has_password) {
+            store.password_file.refuse(
+                self.mistakes,
+                "the password is given twice: here and in store.url",
+                "remove it from the url, or remove this",
+            );
+        }
+        if *store.danger_assume_noeviction != store.assume_durability.is_some() {
+            let given = if *store.danger_assume_noeviction {
+                &store.danger_assume_noeviction as &dyn Refusable
+            } else {
+                &store.assume_durability
+            };
+            given.refuse_with(
+                self.mistakes,
+                "store.danger_assume_noeviction and store.assume_durability belong together".to_owned(),
+                "give both for a server that does not tell its configuration, or neither",
             );
         }
     }
@@ -532,9 +611,22 @@ fn overlaps(prefix: &Found<Prefix>, other: &str) -> bool {
 fn warnings(settings: &Settings) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |key: &'static str, text: String| warnings.push(Warning { key, text });
-    for danger in [&settings.server.danger_plain_http_behind_proxy, &settings.ops.danger_network_listen] {
+    let store = &settings.store;
+    for danger in [
+        &settings.server.danger_plain_http_behind_proxy,
+        &settings.ops.danger_network_listen,
+        &store.danger_allow_eviction,
+        &store.danger_assume_noeviction,
+    ] {
         if **danger {
             warn(danger.key().path, danger.key().why.trim().to_owned());
+        }
+    }
+    for row in &settings.routes {
+        let danger = &row.route.danger_serve_until_token_expiry;
+        if **danger {
+            let prefix = row.route.prefix.as_ref().map_or("", |prefix| &prefix.0);
+            warn(danger.key().path, format!("prefix {prefix:?}: {}", danger.key().why.trim()));
         }
     }
     if *settings.session.danger_script_readable_token {

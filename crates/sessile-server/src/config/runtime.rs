@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use sessile::password::{Argon2Cost, PasswordPolicy, ThrottlePolicy};
-use sessile::{Access, ApiClient, EngineConfig, KeyPolicy};
+use sessile::{Access, ApiClient, EngineConfig, KeyPolicy, PastStaleness};
 use sessile_core::cookie::CookieConfig;
 use sessile_core::cors::{AllowedOrigins, CorsConfig};
 use sessile_core::csrf::CsrfConfig;
@@ -17,9 +16,10 @@ use sessile_core::{SecretText, Storage};
 
 use super::document::Given;
 use super::keys::{Argon2, Headers, RouteCors, RouteHeaders};
-use super::kinds::{ForwardedBy, HeaderSetting, HostSeen, HstsSetting, LogFormat, LogLevel, StoreUrl};
+use super::kinds::{ForwardedBy, HeaderSetting, HostSeen, HstsSetting, LogFormat, LogLevel};
 use super::mistake::{Fault, Mistakes, Place};
-use super::table::{Found, show};
+use super::store::{self, StoreSettings};
+use super::table::{Found, Refusable, show};
 use super::{Purpose, RouteRow, Settings, Warning, secret_file};
 use crate::gateway::{
     DrainPolicy, ForwardedField, GatewaySettings, HostField, RouteSettings, StaticSettings, TargetSettings, TlsFiles,
@@ -54,39 +54,6 @@ pub struct OpsSettings {
     pub hosts: Vec<String>,
 }
 
-/// Where the store is, and where its master key comes from.
-#[derive(Clone, Debug)]
-pub struct StoreSettings {
-    /// The store.
-    pub place: StorePlace,
-    /// The data directory.
-    pub data: PathBuf,
-    /// The master key.
-    pub master_key: MasterKeySource,
-}
-
-/// Where sessions are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StorePlace {
-    /// In this process.
-    Memory,
-    /// In the database of the data directory.
-    Directory,
-    /// In a database file of its own.
-    File(PathBuf),
-}
-
-/// Where the master key comes from.
-#[derive(Clone, Debug)]
-pub enum MasterKeySource {
-    /// From the environment.
-    Given(SecretText),
-    /// From a file the operator manages; it is never made.
-    File(PathBuf),
-    /// From `master.key` in the data directory, made once with the store.
-    DataDirectory,
-}
-
 /// Translates. Adds what only the parts themselves can find wrong.
 pub(super) fn build(
     settings: &Settings,
@@ -115,7 +82,7 @@ pub(super) fn build(
     let runtime = Runtime {
         gateway: gateway(settings, &engine.app_headers),
         ops: ops(settings, purpose, mistakes),
-        store: store(settings),
+        store: store::settings(settings, mistakes),
         log_level: *settings.log.level,
         log_format: *settings.log.format,
         engine,
@@ -348,21 +315,6 @@ fn ops(settings: &Settings, purpose: Purpose, mistakes: &mut Mistakes) -> OpsSet
     OpsSettings { listen: *ops.listen, admin_token, hosts: ops.hosts.iter().map(|host| host.0.clone()).collect() }
 }
 
-fn store(settings: &Settings) -> StoreSettings {
-    let data = settings.store.data.value.clone();
-    let master_key = match (&*settings.keys.master_key, &*settings.keys.master_key_file) {
-        (Some(key), _) => MasterKeySource::Given(key.clone()),
-        (None, Some(path)) => MasterKeySource::File(path.clone()),
-        (None, None) => MasterKeySource::DataDirectory,
-    };
-    let place = match &*settings.store.url {
-        None => StorePlace::Directory,
-        Some(StoreUrl::Memory) => StorePlace::Memory,
-        Some(StoreUrl::Sqlite(path)) => StorePlace::File(path.clone()),
-    };
-    StoreSettings { place, data, master_key }
-}
-
 /// Certificates that a server would have to load (A17: what cannot be loaded stops the start).
 fn files(settings: &Settings, mistakes: &mut Mistakes) {
     let Settings { tls, server, .. } = settings;
@@ -400,16 +352,6 @@ fn reach(engine: &EngineConfig, settings: &Settings, mistakes: &mut Mistakes) {
             format!("a browser would not send the cookies to {}{}", engine.public_origin, engine.prefix),
             "choose a cookie path that covers server.auth_prefix, and a domain that server.public_url is under",
         );
-    }
-}
-
-trait Refusable {
-    fn refuse_with(&self, mistakes: &mut Mistakes, problem: String, remedy: &str);
-}
-
-impl<T> Refusable for Found<T> {
-    fn refuse_with(&self, mistakes: &mut Mistakes, problem: String, remedy: &str) {
-        self.refuse(mistakes, problem, remedy);
     }
 }
 
@@ -460,6 +402,9 @@ fn route(row: &RouteRow, headers: &headers::Policy, storage: Storage) -> Option<
     let mut settings = RouteSettings::new(route.prefix.as_ref()?.0.clone(), target, *route.access);
     settings.storage = route.storage.unwrap_or(storage);
     settings.max_auth_age = *route.max_auth_age;
+    if *route.danger_serve_until_token_expiry {
+        settings.past_staleness = PastStaleness::DangerServeUntilTokenExpiry;
+    }
     settings.upgrade = *route.upgrade;
     settings.max_body = route.max_body.map(u64::from);
     settings.headers = route_headers(headers, &row.headers);

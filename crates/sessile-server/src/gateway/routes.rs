@@ -192,6 +192,7 @@ impl Route {
             max_auth_age: settings.max_auth_age,
             begins_sessions: false,
             headers: settings.headers.clone(),
+            past_staleness: settings.past_staleness,
         };
         let sign_in_policy = RoutePolicy {
             access: match settings.access {

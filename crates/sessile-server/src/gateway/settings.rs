@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sessile::Access;
+use sessile::{Access, PastStaleness};
 use sessile_core::Storage;
 use sessile_core::cors::CorsConfig;
 use sessile_core::headers::Policy;
@@ -96,6 +96,8 @@ pub struct RouteSettings {
     pub storage: Storage,
     /// How recently the user must have proved who they are.
     pub max_auth_age: Option<Duration>,
+    /// What happens when nobody can tell whether a session lives.
+    pub past_staleness: PastStaleness,
     /// Security headers of the answers.
     pub headers: Policy,
     /// Which other origins may read the answers; none by default.
@@ -116,6 +118,7 @@ impl RouteSettings {
             access,
             storage: Storage::default(),
             max_auth_age: None,
+            past_staleness: PastStaleness::default(),
             headers: Policy::proxied_default(),
             cors: None,
             upgrade: None,

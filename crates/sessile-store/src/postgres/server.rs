@@ -22,11 +22,11 @@ pub(super) async fn check(client: &Client, place: &str) -> Result<(), StoreError
     let (number, version, encoding): (i32, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
     if number < OLDEST {
         let why = format!("{place} is PostgreSQL {version}; version 14 or newer is needed");
-        return Err(StoreError::not_done(why));
+        return Err(StoreError::Unfit(why));
     }
     if encoding != "UTF8" {
         let why = format!("{place} is a database in {encoding}; make one with ENCODING 'UTF8'");
-        return Err(StoreError::not_done(why));
+        return Err(StoreError::Unfit(why));
     }
     Ok(())
 }

@@ -82,7 +82,29 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
+/// Without user and password.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place())
+    }
+}
+
 impl PostgresUrl {
+    /// Whether the text named a password.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
+    /// The same, with TLS verified by the authorities in a PEM file in place of the system's.
+    pub fn trusting(mut self, roots: PathBuf) -> Result<Self, UrlRefused> {
+        if !self.config.get_hosts().iter().all(|host| matches!(host, Host::Tcp(_))) {
+            return Err(refused("names a unix socket, on which there is no TLS"));
+        }
+        self.tls = Tls::VerifyFull { roots: Some(roots) };
+        self.config.ssl_mode(SslMode::Require);
+        Ok(self)
+    }
+
     /// Host and database, for messages.
     pub(super) fn place(&self) -> String {
         let hosts: Vec<String> = self.config.get_hosts().iter().map(host_name).collect();

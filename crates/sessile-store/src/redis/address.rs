@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates, TlsMode};
+use sessile_core::SecretText;
 
 /// The address of a store.
 ///
@@ -49,6 +50,26 @@ impl Address {
     /// Whether the store is a cluster.
     pub fn is_cluster(&self) -> bool {
         self.kind == Kind::Cluster
+    }
+
+    /// Whether the connection is encrypted, and the server's certificate verified.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether the text named a password.
+    pub fn has_password(&self) -> bool {
+        self.nodes.iter().any(|node| node.redis_settings().password().is_some())
+    }
+
+    /// The same servers, signed in to with this password.
+    #[must_use]
+    pub fn with_password(mut self, password: &SecretText) -> Self {
+        for node in &mut self.nodes {
+            let login = node.redis_settings().clone().set_password(password.expose());
+            *node = node.clone().set_redis_settings(login);
+        }
+        self
     }
 
     /// What to make connections with. `root_certificate`, PEM, takes the place of the system's trust.

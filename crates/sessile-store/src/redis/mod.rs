@@ -148,6 +148,19 @@ pub enum ConnectError {
     },
 }
 
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> Self {
+        let told = error.to_string();
+        match error {
+            ConnectError::Address(_) | ConnectError::Prefix(_) | ConnectError::Unfit { .. } => Self::Unfit(told),
+            ConnectError::Store { address, fault: Self::Unavailable { why, outcome } } => {
+                Self::Unavailable { why: format!("{address}: {why}"), outcome }
+            }
+            ConnectError::Store { fault, .. } => fault,
+        }
+    }
+}
+
 type Position = (Epoch, Seq);
 
 /// Where the feed stood when this node last heard of it. The mark is of the newest entry; empty if that is forgotten.

@@ -30,13 +30,13 @@ impl Vault {
         let Account { name, subject, created_at, password_set_at, disabled_at } = account;
         self.counters.note(Op::CreateAccount);
         let record = SealedAccount { name, subject, created_at, password_set_at, disabled_at, sealed };
-        self.backend.create_account(record).await
+        self.backend()?.create_account(record).await
     }
 
     /// The account of this name and the hash of its password.
     pub async fn find_account(&self, name: &AccountName) -> Result<Option<(Account, SecretText)>, StoreError> {
         self.counters.note(Op::FindAccount);
-        let Some(record) = self.backend.find_account(name).await? else {
+        let Some(record) = self.backend()?.find_account(name).await? else {
             return Ok(None);
         };
         let context = context(&record.name, &record.subject);
@@ -56,7 +56,7 @@ impl Vault {
     ) -> Result<AccountChange, StoreError> {
         let sealed = self.seal_password(&account.name, &account.subject, hash)?;
         self.counters.note(Op::SetPassword);
-        self.backend.set_password(&account.name, sealed, account.password_set_at, now).await
+        self.backend()?.set_password(&account.name, sealed, account.password_set_at, now).await
     }
 
     /// Disables an account as of a moment, or enables it. The caller ends the subject's sessions afterwards.
@@ -66,13 +66,13 @@ impl Vault {
         since: Option<Timestamp>,
     ) -> Result<AccountChange, StoreError> {
         self.counters.note(Op::SetDisabled);
-        self.backend.set_disabled(name, since).await
+        self.backend()?.set_disabled(name, since).await
     }
 
     /// Accounts in order of name after `after`, at most `limit`.
     pub async fn list_accounts(&self, after: Option<&AccountName>, limit: u32) -> Result<Vec<Account>, StoreError> {
         self.counters.note(Op::ListAccounts);
-        Ok(self.backend.list_accounts(after, limit).await?.into_iter().map(account).collect())
+        Ok(self.backend()?.list_accounts(after, limit).await?.into_iter().map(account).collect())
     }
 
     fn seal_password(

@@ -13,7 +13,7 @@ impl Vault {
     /// All signing keys, in the order they were added.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.counters.note(Op::LoadKeys);
-        self.backend.load_keys().await?.into_iter().map(|sealed| self.open_key(sealed)).collect()
+        self.backend()?.load_keys().await?.into_iter().map(|sealed| self.open_key(sealed)).collect()
     }
 
     /// Adds a key if the newest is still `expected_newest`; see [`Keys::add_key`](crate::Keys::add_key).
@@ -29,19 +29,19 @@ impl Vault {
         record.sealed =
             with_context(&record, |context| self.sealer.seal(Purpose::SigningKey, context, key.private.expose()))?;
         self.counters.note(Op::AddKey);
-        self.backend.add_key(record, expected_newest).await
+        self.backend()?.add_key(record, expected_newest).await
     }
 
     /// Revokes a key as of `now`.
     pub async fn revoke_key(&self, id: &KeyId, now: Timestamp) -> Result<KeyRevocation, StoreError> {
         self.counters.note(Op::RevokeKey);
-        self.backend.revoke_key(id, now).await
+        self.backend()?.revoke_key(id, now).await
     }
 
     /// Drops keys whose tokens are all dead; answers how many were there.
     pub async fn forget_keys(&self, ids: &[KeyId], now: Timestamp) -> Result<u32, StoreError> {
         self.counters.note(Op::ForgetKeys);
-        self.backend.forget_keys(ids, now).await
+        self.backend()?.forget_keys(ids, now).await
     }
 
     fn open_key(&self, record: SealedKey) -> Result<KeyRecord, StoreError> {

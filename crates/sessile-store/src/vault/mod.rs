@@ -7,7 +7,8 @@ mod sessions;
 mod tokens;
 mod upkeep;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use sessile_core::crypto::{Crypto, Entropy};
 use sessile_core::encoding::{base64url, from_base64url};
@@ -30,18 +31,25 @@ use ops::Counters;
 /// A record that was altered or moved to another session, subject or end does not open, and is a fault, never a
 /// session. What the seal cannot show is a whole record put back as it once was; that is what generations, the
 /// feed's head and the epoch are for.
+///
+/// The store may be out of reach when a node starts: the vault is there all the same, and every verb answers
+/// [`Unavailable`](StoreError::Unavailable) until [`adopt`](Self::adopt) has taken the store in (S1).
 #[derive(Debug)]
 pub struct Vault {
-    backend: Arc<dyn Backend>,
+    adopted: OnceLock<Adopted>,
     sealer: Sealer,
     crypto: Arc<dyn Crypto>,
     counters: Counters,
+}
+
+#[derive(Debug)]
+struct Adopted {
+    backend: Arc<dyn Backend>,
     lost: Option<String>,
 }
 
 impl Vault {
-    /// Opens a store: refuses a master key that is not the one its data was sealed with (X5), and ends every
-    /// session first if the store is older than what it acknowledged (S7, I16).
+    /// A vault around a store that can be reached; see [`adopt`](Self::adopt).
     pub async fn open(
         backend: Arc<dyn Backend>,
         master: MasterKey,
@@ -49,9 +57,22 @@ impl Vault {
         entropy: Arc<dyn Entropy>,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
+        let vault = Self::awaiting(master, crypto, entropy);
+        vault.adopt(backend, now).await?;
+        Ok(vault)
+    }
+
+    /// A vault whose store is still to come.
+    pub fn awaiting(master: MasterKey, crypto: Arc<dyn Crypto>, entropy: Arc<dyn Entropy>) -> Self {
         let sealer = Sealer::new(master, crypto.clone(), entropy);
-        let witness = backend.master_witness(sealer.seal(Purpose::Witness, &[], b"sessile")?).await?;
-        sealer.open(Purpose::Witness, &[], &witness)?;
+        Self { adopted: OnceLock::new(), sealer, crypto, counters: Counters::default() }
+    }
+
+    /// Takes a store in: refuses one that was sealed with another master key (X5), and ends every session first if
+    /// the store is older than what it acknowledged (S7, I16). A vault keeps the first store it adopts.
+    pub async fn adopt(&self, backend: Arc<dyn Backend>, now: Timestamp) -> Result<(), StoreError> {
+        let witness = backend.master_witness(self.sealer.seal(Purpose::Witness, &[], b"sessile")?).await?;
+        self.sealer.open(Purpose::Witness, &[], &witness)?;
         let lost = match backend.continuity().await? {
             Continuity::Unbroken => None,
             Continuity::Lost { what } => {
@@ -59,22 +80,34 @@ impl Vault {
                 Some(what)
             }
         };
-        Ok(Self { backend, sealer, crypto, counters: Counters::default(), lost })
+        self.adopted.set(Adopted { backend, lost }).map_err(|_| StoreError::Internal("two stores for one vault".into()))
+    }
+
+    /// Whether there is a store.
+    pub fn is_open(&self) -> bool {
+        self.adopted.get().is_some()
+    }
+
+    fn backend(&self) -> Result<&dyn Backend, StoreError> {
+        match self.adopted.get() {
+            Some(adopted) => Ok(&*adopted.backend),
+            None => Err(StoreError::not_done("it could not be reached since this node started")),
+        }
     }
 
     /// What was noticed when the store was opened, if it had lost writes and every session was ended for it.
     pub fn lost_history(&self) -> Option<&str> {
-        self.lost.as_deref()
+        self.adopted.get()?.lost.as_deref()
     }
 
     /// The backend's name.
     pub fn name(&self) -> &'static str {
-        self.backend.name()
+        self.backend().map_or("none", Backend::name)
     }
 
-    /// What an acknowledgement survives.
+    /// What an acknowledgement survives; nothing while there is no store.
     pub fn durability(&self) -> Durability {
-        self.backend.durability()
+        self.backend().map_or(Durability::Memory, Backend::durability)
     }
 
     /// How often each operation was asked of the backend since this vault was opened.
@@ -85,19 +118,22 @@ impl Vault {
     /// A page of the feed; see [`Feed::feed`](crate::Feed::feed).
     pub async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
         self.counters.note(Op::Feed);
-        self.backend.feed(after, limit).await
+        self.backend()?.feed(after, limit).await
     }
 
     /// Resolves when the feed may have moved past `after`; see [`Feed::changed`](crate::Feed::changed).
     pub async fn changed(&self, after: Seq) {
-        self.backend.changed(after).await;
+        match self.backend() {
+            Ok(backend) => backend.changed(after).await,
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
     }
 
     /// Ends every session and begins a new history: for a node that noticed, while running, that the store went
     /// back in time.
     pub async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
         self.counters.note(Op::RestartHistory);
-        self.backend.restart_history(reason, now).await
+        self.backend()?.restart_history(reason, now).await
     }
 
     /// A key derived from the master key for a use of its own, the same on every node: `csrf`, for one.

@@ -75,7 +75,7 @@ impl Vault {
         let session = storable(new.session);
         let sealed = self.seal_session(&session, &new.key)?;
         self.counters.note(Op::Insert);
-        Ok(match self.backend.insert(sealed, cap).await? {
+        Ok(match self.backend()?.insert(sealed, cap).await? {
             Insertion::Inserted { evicted } => {
                 let token = new.key.token(&*self.crypto, session.id, session.rotation.generation);
                 InsertOutcome::Inserted { token: Stored::after_acknowledged_write(token), session, evicted }
@@ -87,7 +87,7 @@ impl Vault {
     /// The record of a session.
     pub async fn load(&self, id: SessionId) -> Result<Option<Kept>, StoreError> {
         self.counters.note(Op::Load);
-        self.backend.load(id).await?.map(|sealed| self.open_session(sealed)).transpose()
+        self.backend()?.load(id).await?.map(|sealed| self.open_session(sealed)).transpose()
     }
 
     /// Whether `token` is genuine: derived from this session's key, for this session.
@@ -99,7 +99,7 @@ impl Vault {
     pub async fn rotate(&self, kept: &Kept, now: Timestamp) -> Result<Rotation, StoreError> {
         self.counters.note(Op::Rotate);
         let before = &kept.session;
-        Ok(match self.backend.rotate(before.id, before.rotation.generation, now).await? {
+        Ok(match self.backend()?.rotate(before.id, before.rotation.generation, now).await? {
             RotateOutcome::Rotated(sealed) => {
                 let Kept { session, key } = self.open_session(sealed)?;
                 let token = key.token(&*self.crypto, session.id, session.rotation.generation);
@@ -126,7 +126,7 @@ impl Vault {
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         self.counters.note(Op::Confirm);
-        match self.backend.confirm(id, generation, now).await? {
+        match self.backend()?.confirm(id, generation, now).await? {
             Confirmation::Live(sealed) => Ok(Some(self.open_session(sealed)?.session)),
             Confirmation::Gone => Ok(None),
         }
@@ -135,7 +135,7 @@ impl Vault {
     /// Ends sessions. On return their ends are durable and in the feed.
     pub async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError> {
         self.counters.note(Op::Revoke);
-        self.backend.revoke(scope, reason, now).await
+        self.backend()?.revoke(scope, reason, now).await
     }
 
     /// Sessions of `subject`, or of everybody, after `after`. A record that does not open is left out and logged:
@@ -147,7 +147,7 @@ impl Vault {
         limit: u32,
     ) -> Result<SessionPage, StoreError> {
         self.counters.note(Op::List);
-        let records = self.backend.list(subject, after, limit).await?;
+        let records = self.backend()?.list(subject, after, limit).await?;
         let full = records.len() as u64 >= u64::from(limit);
         let next = records.last().map(|record| record.id).filter(|_| full);
         let open = |sealed: SealedSession| {
@@ -166,13 +166,13 @@ impl Vault {
     /// Drops sessions that are over; see [`Sessions::sweep`](crate::Sessions::sweep) for what `now` to pass.
     pub async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.counters.note(Op::Sweep);
-        self.backend.sweep(now, limit).await
+        self.backend()?.sweep(now, limit).await
     }
 
     /// How many session records there are.
     pub async fn count(&self) -> Result<u64, StoreError> {
         self.counters.note(Op::Count);
-        self.backend.count().await
+        self.backend()?.count().await
     }
 
     fn seal_session(&self, session: &Session, key: &SessionKey) -> Result<SealedSession, StoreError> {

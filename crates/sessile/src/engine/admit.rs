@@ -170,6 +170,38 @@ impl Engine {
         }
     }
 
+    /// What [`PastStaleness::DangerServeUntilTokenExpiry`](crate::PastStaleness) lets through when the store was asked in
+    /// vain: a verified, short-lived access token in its place, whose session is not known to have ended. Whether it has
+    /// ended since, nobody here can tell.
+    pub(crate) fn admit_unproven(&self, arrival: &Arrival<'_>, offer: Offer) -> Option<Pass> {
+        let now = self.now();
+        let presented = access_tokens(arrival, offer).filter_map(|(compact, proof)| {
+            let token = self.verify_token(compact.expose()).ok()?;
+            Some((Arc::new(token), proof))
+        });
+        let remembered = arrival.presented().session_token.as_ref().and_then(|token| self.remembered(token));
+        let kept = remembered.map(|warm| (warm.token.clone(), Proof::SessionToken));
+        let mut tokens = presented.chain(kept);
+        tokens.find_map(|(token, proof)| {
+            let claims = token.claims();
+            let shape = claims.storage.shape();
+            let in_place =
+                offer.place_of(claims.storage) == Some(claims.storage) && shape.access_token == proof.place();
+            if !in_place || shape.renewal == Renewal::Never || self.view().has_ended(claims.session) {
+                return None;
+            }
+            match evaluate(token, Standing::Live, Duration::ZERO, now.wall) {
+                Decision::Admit(admitted) | Decision::AdmitAndRenew(admitted) => {
+                    match self.unmixed(admitted, proof, arrival) {
+                        Admission::Admitted(pass) => Some(pass),
+                        Admission::Anonymous(_) | Admission::Unavailable(_) => None,
+                    }
+                }
+                Decision::Refuse(_) | Decision::AskStore => None,
+            }
+        })
+    }
+
     /// As [`admit`](Self::admit), but changes nothing and takes a session token for a proof by itself: for questions
     /// about the session, which never extend it.
     pub async fn peek(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
@@ -305,6 +337,11 @@ impl Engine {
             Some(warm) => (warm, true),
             None => match ring.ring.verify(compact.expose(), &self.0.expected, now.wall) {
                 Ok(token) => (self.0.warm.insert(digest, Arc::new(token), ring.version, now), false),
+                Err(TokenRefused::KeyUnknown) if !self.knows_the_keys() => {
+                    return ByToken::Unavailable(StoreError::not_done(
+                        "the signing keys may be older than this token's",
+                    ));
+                }
                 Err(refused) => return ByToken::No(self.note_refused(&refused, arrival)),
             },
         };

@@ -37,7 +37,7 @@ impl Ring {
     }
 
     pub(crate) fn can_sign(&self) -> bool {
-        self.version > 0
+        self.newest.is_some()
     }
 }
 

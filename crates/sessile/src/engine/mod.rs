@@ -141,8 +141,8 @@ const EVENT_QUEUE: usize = 4096;
 const SESSIONS_PER_PAGE: u32 = 10_000;
 
 impl Engine {
-    /// Prepares an engine on an opened vault. If the store lost acknowledged writes, every session is ended
-    /// before this returns. [`run`](Self::run) must run beside it.
+    /// Prepares an engine on a vault. [`run`](Self::run) must run beside it. If the vault still waits for its store, call
+    /// [`take_up_store`](Self::take_up_store) once that is adopted; until then what needs the store is answered with 503.
     pub async fn start(vault: Arc<Vault>, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let mut faults = config.cookie.validate();
         faults.extend(config.csrf.validate());
@@ -188,15 +188,24 @@ impl Engine {
             clock,
             config,
         }));
-        if let Some(what) = engine.0.vault.lost_history() {
-            tracing::error!(what, "the store lost acknowledged writes; every session was ended");
-            engine.record(Event::new(EventName::StoreRegressed, Reason::StoreRegressed.name(), engine.now().wall));
+        if engine.0.vault.is_open() {
+            engine.take_up_store().await.map_err(|e| match e {
+                EngineError::Store(e) => StartError::Store(e),
+                EngineError::Keys(why) => StartError::Keys(why),
+            })?;
         }
-        engine.ensure_keys().await.map_err(|e| match e {
-            EngineError::Store(e) => StartError::Store(e),
-            EngineError::Keys(why) => StartError::Keys(why),
-        })?;
         Ok(engine)
+    }
+
+    /// Begins to use a store that was adopted: sees to the signing keys, and says so if it had lost acknowledged writes.
+    /// An error may be met by calling again.
+    pub async fn take_up_store(&self) -> Result<(), EngineError> {
+        self.ensure_keys().await?;
+        if let Some(what) = self.0.vault.lost_history() {
+            tracing::error!(what, "the store lost acknowledged writes; every session was ended");
+            self.record(Event::new(EventName::StoreRegressed, Reason::StoreRegressed.name(), self.now().wall));
+        }
+        Ok(())
     }
 
     /// What it was told at start.

@@ -33,6 +33,24 @@ impl Engine {
         self.ring().verify(compact, &self.0.expected, self.now().wall)
     }
 
+    /// As [`verify_token`](Self::verify_token); `None` if it is not ours. An error if this node may not know its key, so
+    /// that nobody is told of a token that lives that there is none (I18, F14).
+    pub(super) fn recognise_token(&self, compact: &str) -> Result<Option<VerifiedToken>, StoreError> {
+        match self.verify_token(compact) {
+            Ok(verified) => Ok(Some(verified)),
+            Err(TokenRefused::KeyUnknown) if !self.knows_the_keys() => {
+                Err(StoreError::not_done("the signing keys may be older than this token's"))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    // A node that has not heard from the store cannot tell a new key's token from a forged one.
+    pub(super) fn knows_the_keys(&self) -> bool {
+        let ready = self.ready();
+        ready.keys && ready.feed_fresh
+    }
+
     /// Whether a token is live, by the store's own word.
     pub async fn introspect(&self, token: &str) -> Result<Introspection, StoreError> {
         let now = self.now().wall;
@@ -50,7 +68,7 @@ impl Engine {
                 },
             );
         }
-        let Ok(verified) = self.verify_token(token) else { return Ok(Introspection::Inactive) };
+        let Some(verified) = self.recognise_token(token)? else { return Ok(Introspection::Inactive) };
         let claims = verified.claims();
         let kept = match claims.storage.shape().liveness {
             Liveness::View | Liveness::Record => self.0.vault.load(claims.session).await?,
@@ -65,7 +83,7 @@ impl Engine {
     pub async fn revoke_token(&self, token: &str) -> Result<Option<SessionId>, EngineError> {
         let id = match SessionToken::parse(token) {
             Some(session_token) => self.genuine(&session_token).await?.map(|session| session.id),
-            None => self.verify_token(token).ok().map(|verified| verified.claims().session),
+            None => self.recognise_token(token)?.map(|verified| verified.claims().session),
         };
         if let Some(id) = id {
             self.revoke(&Scope::Session(id), Reason::TokenRevoked, &Actor::App).await?;

@@ -18,7 +18,11 @@ use crate::engine::{Engine, Introspection};
 use crate::respond::{self, Problem};
 
 /// `GET /.well-known/jwks.json`: public keys, to be cached no longer than a new key is published before its first use.
+/// 503 until the keys are known: an empty set, once cached, would make every token unknown.
 pub(super) fn jwks(engine: &Engine) -> Response<Bytes> {
+    if !engine.ready().keys {
+        return respond::problem(engine, &Problem::Unavailable { retry_after: Duration::from_secs(2) }, false, None);
+    }
     let document = engine.jwks();
     respond::public_json(engine, document.body.clone(), document.max_age)
 }

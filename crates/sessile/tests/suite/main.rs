@@ -15,4 +15,5 @@ mod surface_sign_in;
 mod surface_sign_out;
 mod surface_tokens;
 mod surface_verify;
+mod waiting;
 mod world;

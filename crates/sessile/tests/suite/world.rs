@@ -53,6 +53,15 @@ impl World {
         start(config, self.backend.clone(), &self.master, self.clock.clone()).await
     }
 
+    /// Another node, whose store is still to come.
+    pub(crate) async fn node_without_store(&self) -> Engine {
+        let master = MasterKey::parse(self.master.to_text().expose()).expect("our own key");
+        let vault = Vault::awaiting(master, sessile_aws_lc::provider(), sessile_aws_lc::entropy());
+        Engine::start(Arc::new(vault), self.engine.config().clone(), self.clock.clone())
+            .await
+            .expect("the engine starts")
+    }
+
     pub(crate) fn pass_time(&self, by: Duration) {
         self.clock.advance(by);
     }
