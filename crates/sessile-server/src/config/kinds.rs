@@ -105,7 +105,7 @@ pub enum StoreUrl {
     /// In an SQLite file.
     Sqlite(PathBuf),
     /// In PostgreSQL, shared by all nodes.
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
     /// In Redis or Valkey, shared by all nodes.
     Redis(Address),
 }
@@ -149,7 +149,7 @@ impl Setting for StoreUrl {
                 let path = text.strip_prefix("sqlite:").unwrap_or_default();
                 PathBuf::from_text(path).map(Self::Sqlite).map_err(|_| not::<Self>("no path after \"sqlite:\""))
             }
-            "postgres" | "postgresql" => text.parse().map(Self::Postgres).map_err(not::<Self>),
+            "postgres" | "postgresql" => text.parse().map(|url| Self::Postgres(Box::new(url))).map_err(not::<Self>),
             "redis" | "rediss" | "valkey" | "valkeys" => text.parse().map(Self::Redis).map_err(not::<Self>),
             _ => Err(not::<Self>("no kind of store is known by this")),
         }

@@ -42,7 +42,7 @@ pub enum StorePlace {
 #[derive(Clone, Debug)]
 pub enum SharedStore {
     /// PostgreSQL.
-    Postgres(PostgresUrl, Box<PostgresOptions>),
+    Postgres(Box<PostgresUrl>, Box<PostgresOptions>),
     /// Redis or Valkey.
     Redis(Address, Box<RedisOptions>),
 }
@@ -90,7 +90,7 @@ pub(super) fn settings(settings: &Settings, mistakes: &mut Mistakes) -> StoreSet
     StoreSettings { place, data: store.data.value.clone(), master_key, required: *store.required }
 }
 
-fn postgres(store: &Store, url: PostgresUrl, mistakes: &mut Mistakes) -> SharedStore {
+fn postgres(store: &Store, url: Box<PostgresUrl>, mistakes: &mut Mistakes) -> SharedStore {
     if let Some(path) = &*store.password_file
         && let Err(fault) = secret_file::check(path)
     {
@@ -98,7 +98,7 @@ fn postgres(store: &Store, url: PostgresUrl, mistakes: &mut Mistakes) -> SharedS
     }
     let url = match &*store.ca {
         None => url,
-        Some(ca) => url.clone().trusting(ca.clone()).unwrap_or_else(|refused| {
+        Some(ca) => url.clone().trusting(ca.clone()).map(Box::new).unwrap_or_else(|refused| {
             store.ca.refuse(mistakes, refused.to_string(), "remove this, or name the host");
             url
         }),
