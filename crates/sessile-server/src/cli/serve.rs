@@ -257,7 +257,7 @@ impl From<GatewayError> for Failure {
 fn announce(loaded: &Loaded, engine: &Engine, listen: SocketAddr, ops: SocketAddr) {
     let runtime = &loaded.runtime;
     let config = engine.config();
-    let store = &runtime.store.place;
+    let store = &runtime.store;
     let durability = if engine.vault().is_open() { engine.vault().durability().name() } else { "not known yet" };
     let admin = if runtime.ops.admin_token.is_some() { "on" } else { "off, no admin token" };
     let file = loaded.file.as_ref().map_or_else(|| "none, defaults".to_owned(), |file| file.display().to_string());

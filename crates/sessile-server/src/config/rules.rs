@@ -291,31 +291,27 @@ impl Rules<'_> {
         }
     }
 
-    /// What is set for another kind of store is forgotten or misunderstood; a danger among it must not wait unseen for
-    /// the day the url changes.
+    /// A promise of another kind of store is not kept, and a danger of one must not wait unseen for the day the url
+    /// changes.
     fn store_settings(&mut self) {
+        const SHARED: &str = "a shared store";
         let store = &self.settings.store;
         let url = store.url.as_ref();
         let shared = url.is_some_and(StoreUrl::is_shared);
-        let postgres = matches!(url, Some(StoreUrl::Postgres(_)));
         let redis = matches!(url, Some(StoreUrl::Redis(_)));
-        const SHARED: &str = "a shared store";
-        let needs: [(&dyn Refusable, bool, &str); 12] = [
-            (&store.password_file, shared, SHARED),
-            (&store.name, shared, SHARED),
-            (&store.ca, shared, SHARED),
-            (&store.required, shared, SHARED),
-            (&store.read_deadline, shared, SHARED),
-            (&store.write_deadline, shared, SHARED),
-            (&store.connections, postgres, "PostgreSQL"),
-            (&store.replicas, redis, "Redis"),
-            (&store.danger_allow_eviction, redis, "Redis"),
-            (&store.danger_assume_noeviction, redis, "Redis"),
-            (&store.assume_durability, redis, "Redis"),
-            (&store.ca, !shared || url.is_some_and(StoreUrl::is_encrypted), "a server with TLS, such as rediss://"),
+        let encrypted = url.is_some_and(StoreUrl::is_encrypted);
+        let needs: [(&dyn Refusable, bool, bool, &str); 8] = [
+            (&store.password_file, store.password_file.is_some(), shared, SHARED),
+            (&store.ca, store.ca.is_some(), shared, SHARED),
+            (&store.ca, store.ca.is_some() && shared, encrypted, "a server with TLS, such as rediss://"),
+            (&store.required, *store.required, shared, SHARED),
+            (&store.replicas, *store.replicas > 0, redis, "Redis"),
+            (&store.danger_allow_eviction, *store.danger_allow_eviction, redis, "Redis"),
+            (&store.danger_assume_noeviction, *store.danger_assume_noeviction, redis, "Redis"),
+            (&store.assume_durability, store.assume_durability.is_some(), redis, "Redis"),
         ];
-        for (key, fits, what) in needs {
-            if key.is_given() && !fits {
+        for (key, asked, fits, what) in needs {
+            if asked && !fits {
                 key.refuse_with(
                     self.mistakes,
                     format!("there is nothing for it to do: store.url does not name {what}"),

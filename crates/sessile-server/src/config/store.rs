@@ -47,14 +47,17 @@ pub enum SharedStore {
     Redis(Address, Box<RedisOptions>),
 }
 
-impl fmt::Display for StorePlace {
+/// For the log: where, and never with whose password.
+impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory, gone with this process"),
-            Self::Directory => f.write_str("sqlite in the data directory"),
-            Self::File(path) => write!(f, "sqlite {}", path.display()),
-            Self::Shared(SharedStore::Postgres(url, options)) => write!(f, "postgres {url}, schema {}", options.schema),
-            Self::Shared(SharedStore::Redis(address, options)) => {
+        match &self.place {
+            StorePlace::Memory => f.write_str("memory, gone with this process"),
+            StorePlace::Directory => write!(f, "sqlite in {}", self.data.display()),
+            StorePlace::File(path) => write!(f, "sqlite {}", path.display()),
+            StorePlace::Shared(SharedStore::Postgres(url, options)) => {
+                write!(f, "postgres {url}, schema {}", options.schema)
+            }
+            StorePlace::Shared(SharedStore::Redis(address, options)) => {
                 write!(f, "redis {address}, prefix {}", options.prefix)
             }
         }
@@ -122,10 +125,11 @@ fn redis(store: &Store, address: Address, mistakes: &mut Mistakes) -> SharedStor
             address
         }
     };
-    let root_certificate = store.ca.as_deref().map(std::fs::read).transpose().unwrap_or_else(|error| {
-        store.ca.refuse(mistakes, error.to_string(), "name a PEM file of certificate authorities");
-        None
-    });
+    let root_certificate =
+        store.ca.as_deref().filter(|_| address.is_tls()).map(std::fs::read).transpose().unwrap_or_else(|error| {
+            store.ca.refuse(mistakes, error.to_string(), "name a PEM file of certificate authorities");
+            None
+        });
     let options = RedisOptions {
         prefix: store.name.0.to_string(),
         read_deadline: *store.read_deadline,

@@ -100,17 +100,11 @@ impl<T> Found<T> {
 
 /// A setting of whatever type that does not go with others.
 pub(super) trait Refusable {
-    /// Whether somebody gave it.
-    fn is_given(&self) -> bool;
     /// See [`Found::refuse`].
     fn refuse_with(&self, mistakes: &mut Mistakes, problem: String, remedy: &str);
 }
 
 impl<T> Refusable for Found<T> {
-    fn is_given(&self) -> bool {
-        self.is_given()
-    }
-
     fn refuse_with(&self, mistakes: &mut Mistakes, problem: String, remedy: &str) {
         self.refuse(mistakes, problem, remedy);
     }
