@@ -4,23 +4,39 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from './client.mjs';
 import { closeAll } from './closing.mjs';
-import { startFaultProxy, startPostgres, startRedis, startRedisCluster } from './instruments.mjs';
+import { startFaultProxy, startPostgres, startRedis, startRedisCluster, startSentinel } from './instruments.mjs';
 import { PASSWORD } from './names.mjs';
 import { freePorts } from './network.mjs';
+import { startPgbouncer } from './pgbouncer.mjs';
 import { eventually } from './process.mjs';
 import { Sessile } from './sessile.mjs';
 import { startEcho } from './sites.mjs';
 import { toToml } from './toml.mjs';
 
 /**
- * The stores that several nodes can share. `proxied`: a node may reach it through a proxy; a cluster's nodes are dialled by
- * the addresses they tell.
+ * The stores that several nodes can share. `proxied`: a node may reach it through a proxy; the servers of a cluster, and the
+ * master that Sentinels know, are dialled by the addresses those tell.
  */
-export const SHARED_STORES = {
-  postgres: { start: () => startPostgres({ settings: { max_connections: 200 } }), proxied: true },
-  redis: { start: () => startRedis(), proxied: true },
+const STORES = {
+  postgres: { start: (settings) => startPostgres({ settings: { max_connections: 200, ...settings } }), proxied: true },
+  pgbouncer: { start: startPooled, proxied: true },
+  redis: { start: startRedis, proxied: true },
+  sentinel: { start: startSentinel, proxied: false },
   'redis-cluster': { start: () => startRedisCluster(), proxied: false },
 };
+
+async function startPooled(settings) {
+  const postgres = await STORES.postgres.start(settings);
+  const pooler = await startPgbouncer(postgres.port());
+  return {
+    url: postgres.url,
+    port: () => pooler.port,
+    async close() {
+      await pooler.close();
+      await postgres.close();
+    },
+  };
+}
 
 const through = (url, port) => {
   const proxied = new URL(url);
@@ -30,19 +46,20 @@ const through = (url, port) => {
 
 /**
  * @param {object} options
- * @param {string} options.store one of SHARED_STORES
+ * @param {string} options.store one of STORES
+ * @param {object} [options.settings] of its server
  * @param {number} [options.count] how many nodes
  * @param {object} [options.env] environment of every node, SESSILE_...
  * @param {(urls: {echo: string}) => object} [options.config] configuration file of every node
  * @param {string[]} [options.users] accounts to make
  */
-export async function startNodes({ store, count = 3, env = {}, config, users = ['ada'] }) {
+export async function startNodes({ store, settings, count = 3, env = {}, config, users = ['ada'] }) {
   const closers = [];
   const dir = mkdtempSync(join(tmpdir(), 'sessile-nodes-'));
   const world = { dir, close: () => closeAll(closers, dir) };
   try {
-    const kind = SHARED_STORES[store];
-    world.store = await kind.start();
+    const kind = STORES[store];
+    world.store = await kind.start(settings);
     closers.push(() => world.store.close());
     world.echo = await startEcho();
     closers.push(world.echo.close);

@@ -151,7 +151,12 @@ impl Engine {
                     // After a gap `watch_streams` looks every session up within its period.
                     Restart::FirstPage | Restart::Gap => {}
                     Restart::AllEnded(reason) => self.streams().end_all(StreamEnd::Ended(reason)),
-                    Restart::HistoryLost => self.streams().end_all(StreamEnd::Ended(Reason::StoreRegressed)),
+                    // Whichever node noticed first, each says so: an operator may watch any one of them.
+                    Restart::HistoryLost => {
+                        self.streams().end_all(StreamEnd::Ended(Reason::StoreRegressed));
+                        let reason = Reason::StoreRegressed.name();
+                        self.record(Event::new(EventName::StoreRegressed, reason, self.now().wall));
+                    }
                 }
                 Ok(true)
             }

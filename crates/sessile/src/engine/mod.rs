@@ -323,12 +323,11 @@ impl Engine {
         self.metrics().count_by(Family::SessionsEnded, reason.name(), ended.len() as u64);
     }
 
+    /// Begins a new history. The next page tells this node, like every other, that the old one is lost.
     pub(crate) async fn store_regressed(&self) -> Result<(), StoreError> {
         let now = self.now().wall;
         self.0.vault.restart_history(Reason::StoreRegressed, now).await?;
         self.view_mut().forget_everything();
-        self.0.streams.end_all(StreamEnd::Ended(Reason::StoreRegressed));
-        self.record(Event::new(EventName::StoreRegressed, Reason::StoreRegressed.name(), now));
         Ok(())
     }
 
