@@ -11,6 +11,7 @@ macro_rules! counters {
         pub struct Metrics {
             $($(#[doc = $doc])+ pub $field: AtomicU64,)+
             labelled: Mutex<BTreeMap<(Family, &'static str), u64>>,
+            feed_lag: AtomicU64,
         }
 
         impl Metrics {
@@ -41,8 +42,6 @@ counters! {
     admitted_unproven = "sessile_admitted_unproven_total";
     /// Pages of the revocation feed read.
     feed_pages = "sessile_feed_pages_total";
-    /// Times the view had to begin anew.
-    feed_restarts = "sessile_feed_restarts_total";
     /// Responses whose cookies were withheld because newer ones may be on their way.
     cookies_withheld = "sessile_cookies_withheld_total";
     /// Events that could not be written to the store and stand in the log alone.
@@ -60,11 +59,14 @@ pub enum Family {
     CsrfRejected,
     /// `sessile_jwt_verify_failures_total{reason}`.
     TokenRefused,
+    /// `sessile_feed_restarts_total{why}`.
+    FeedRestarts,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 4] = [Self::Events, Self::SessionsEnded, Self::CsrfRejected, Self::TokenRefused];
+    pub const ALL: [Self; 5] =
+        [Self::Events, Self::SessionsEnded, Self::CsrfRejected, Self::TokenRefused, Self::FeedRestarts];
 
     /// Metric name, label name and help.
     pub const fn describe(self) -> (&'static str, &'static str, &'static str) {
@@ -73,6 +75,7 @@ impl Family {
             Self::SessionsEnded => ("sessile_sessions_ended_total", "reason", "Sessions ended on this node's order."),
             Self::CsrfRejected => ("sessile_csrf_rejected_total", "reason", "Requests refused as cross-site."),
             Self::TokenRefused => ("sessile_jwt_verify_failures_total", "reason", "Access tokens refused."),
+            Self::FeedRestarts => ("sessile_feed_restarts_total", "why", "Times the view had to begin anew."),
         }
     }
 }
@@ -80,6 +83,15 @@ impl Family {
 impl Metrics {
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Entries of the feed that this node knew of and had not read, as of the last page.
+    pub fn feed_lag(&self) -> u64 {
+        self.feed_lag.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_feed_lag(&self, entries: u64) {
+        self.feed_lag.store(entries, Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self, family: Family, label: &'static str) {

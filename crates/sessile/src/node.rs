@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use sessile_store::{StoreError, WriteOutcome};
 
 use crate::engine::{Engine, EngineError};
-use crate::metrics::Metrics;
+use crate::metrics::{Family, Metrics};
 use crate::streams::StreamEnd;
 
 const PAGE: u32 = 1024;
@@ -138,6 +138,7 @@ impl Engine {
             self.reload_keys().await.map_err(unread)?;
         }
         let applied = self.view_mut().apply(&page, self.config().longest_trust(), asked);
+        self.metrics().note_feed_lag(page.head.0.saturating_sub(self.view_position().0));
         match applied {
             Applied::Continued { ended, complete, .. } => {
                 for (id, reason) in ended {
@@ -146,7 +147,7 @@ impl Engine {
                 Ok(complete)
             }
             Applied::Restarted(why) => {
-                Metrics::add(&self.metrics().feed_restarts);
+                self.metrics().count(Family::FeedRestarts, why.name());
                 match why {
                     // After a gap `watch_streams` looks every session up within its period.
                     Restart::FirstPage | Restart::Gap => {}

@@ -65,6 +65,21 @@ pub enum Restart {
     HistoryLost,
 }
 
+impl Restart {
+    /// The names of all of them, as in metrics.
+    pub const NAMES: [&str; 4] = ["first_page", "gap", "all_ended", "history_lost"];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FirstPage => Self::NAMES[0],
+            Self::Gap => Self::NAMES[1],
+            Self::AllEnded(_) => Self::NAMES[2],
+            Self::HistoryLost => Self::NAMES[3],
+        }
+    }
+}
+
 /// A node's view: sessions known to have ended, and how fresh that knowledge is.
 ///
 /// A missing entry here can only let a dead session live for as long as its verified token is cached; that

@@ -15,6 +15,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use sessile::metrics::Family;
 use sessile_core::event::EventName;
+use sessile_core::revocation::Restart;
 
 use super::answer::{self, Problem};
 use super::{Call, Ops};
@@ -53,16 +54,15 @@ impl Numbers {
         for family in Family::ALL {
             let (name, label, help) = family.describe();
             let counted = metrics.family(family);
-            let silent: Vec<&'static str> = match family {
-                // A metric that appears only when it first counts cannot be alerted on.
-                Family::Events => EventName::ALL
-                    .iter()
-                    .map(|name| name.name())
-                    .filter(|name| counted.iter().all(|(known, _)| known != name))
-                    .collect(),
+            // A metric that appears only when it first counts cannot be alerted on.
+            let known: Vec<&'static str> = match family {
+                Family::Events => EventName::ALL.iter().map(|name| name.name()).collect(),
+                Family::FeedRestarts => Restart::NAMES.to_vec(),
                 Family::SessionsEnded | Family::CsrfRejected | Family::TokenRefused => Vec::new(),
             };
-            let all = counted.into_iter().chain(silent.into_iter().map(|name| (name, 0)));
+            let is_silent = |name: &&'static str| counted.iter().all(|(counted, _)| counted != name);
+            let silent: Vec<_> = known.into_iter().filter(is_silent).map(|name| (name, 0)).collect();
+            let all = counted.into_iter().chain(silent);
             page.counters(name, help, all.map(|(value, count)| ([(label, value)], count)))?;
         }
         let readiness = engine.ready();
@@ -71,6 +71,16 @@ impl Numbers {
             "sessile_revocation_view_age_seconds",
             "How long ago this node's view of revocations was complete.",
             age,
+        )?;
+        page.gauge(
+            "sessile_revocation_staleness_bound_seconds",
+            "T: past this age of its view the node asks the store about each session.",
+            engine.limits().staleness.as_secs_f64(),
+        )?;
+        page.gauge(
+            "sessile_feed_lag_entries",
+            "Entries of the revocation feed known of and not yet read, as of the last page.",
+            whole(metrics.feed_lag()),
         )?;
         page.gauge(
             "sessile_ready",
