@@ -1,0 +1,3 @@
+//! What the instruments promise to the tests that use them.
+
+mod servers;
