@@ -7,4 +7,5 @@
 //! The Rust tests use them as this library, those in `e2e` as the binary `sessile-instruments`. An instrument that
 //! cannot do its work panics: a test without it would prove nothing.
 
+pub mod fault_proxy;
 pub mod servers;

@@ -6,9 +6,19 @@
 
 mod orders;
 
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
 use clap::{Args, Parser, Subcommand};
-use orders::{Bench, Server};
+use orders::{Bench, Server, say};
+use serde_json::json;
+use sessile_instruments::fault_proxy::{FaultProxy, Script, obey, serve_control};
 use sessile_instruments::servers::{Postgres, Redis, RedisCluster, SENTINEL_MASTER};
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::net::TcpListener;
 
 #[derive(Parser)]
 #[command(about = "What the tests break Sessile's surroundings with", after_help = ORDERS)]
@@ -23,7 +33,11 @@ const ORDERS: &str = r#"Orders to servers, one a line, each answered by one line
   {"do":"stop"}, {"do":"continue"} freeze it where it is, and let it go on
   {"ask":["FLUSHALL"]}             send a command to Redis
   {"sql":"SELECT 1"}               run a statement in PostgreSQL
-where there are several servers with "server":"NAME", by the names in the first line."#;
+where there are several servers with "server":"NAME", by the names in the first line.
+Orders to the proxy, on standard input and on its control port:
+  {"set":"silence"}                a behaviour; the documentation of fault_proxy lists them
+  {"script":[...]}                 several, one after the other
+  {"counters":true}                what has passed"#;
 
 #[derive(Subcommand)]
 enum Instrument {
@@ -52,6 +66,21 @@ enum Instrument {
         #[arg(long)]
         standby: bool,
     },
+    /// A TCP proxy that does wrong as it is told.
+    FaultProxy {
+        /// Where it listens: a port of its own choice unless given.
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+        /// What it leads to.
+        #[arg(long)]
+        to: SocketAddr,
+        /// Where it takes orders, beside standard input.
+        #[arg(long)]
+        control: Option<SocketAddr>,
+        /// A file with a script to begin with.
+        #[arg(long)]
+        script: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -73,7 +102,7 @@ impl RedisSettings {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     match Cli::parse().instrument {
         Instrument::Redis { settings } => {
             let redis = start_redis(&settings.arguments());
@@ -107,9 +136,57 @@ fn main() {
             servers.extend(standby.map(|standby| ("standby".to_owned(), Server::Postgres(standby))));
             Bench::new(url, servers).serve();
         }
+        Instrument::FaultProxy { listen, to, control, script } => return proxy(listen, to, control, script),
     }
+    ExitCode::SUCCESS
 }
 
 fn start_redis(arguments: &[String]) -> Redis {
     Redis::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn proxy(
+    listen: Option<SocketAddr>,
+    to: SocketAddr,
+    control: Option<SocketAddr>,
+    script: Option<PathBuf>,
+) -> ExitCode {
+    match run_proxy(listen, to, control, script).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            say(&json!({ "error": fault.to_string() }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_proxy(
+    listen: Option<SocketAddr>,
+    to: SocketAddr,
+    control: Option<SocketAddr>,
+    script: Option<PathBuf>,
+) -> io::Result<()> {
+    let proxy = match listen {
+        Some(address) => FaultProxy::start_at(address, to).await?,
+        None => FaultProxy::start(to).await?,
+    };
+    if let Some(path) = script {
+        let named = |fault| io::Error::other(format!("{}: {fault}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|fault| named(fault.to_string()))?;
+        proxy.run(Script::parse(&text).map_err(named)?).await;
+    }
+    let proxy = Arc::new(proxy);
+    let mut ready = json!({ "ready": true, "listen": proxy.address(), "port": proxy.address().port() });
+    if let Some(address) = control {
+        let listener = TcpListener::bind(address).await?;
+        ready["control"] = json!(listener.local_addr()?);
+        tokio::spawn(serve_control(proxy.clone(), listener));
+    }
+    say(&ready);
+    let mut orders = BufReader::new(stdin()).lines();
+    while let Some(order) = orders.next_line().await? {
+        say(&obey(&proxy, &order).await);
+    }
+    Ok(())
 }
