@@ -7,5 +7,6 @@
 //! The Rust tests use them as this library, those in `e2e` as the binary `sessile-instruments`. An instrument that
 //! cannot do its work panics: a test without it would prove nothing.
 
+pub mod fakes;
 pub mod fault_proxy;
 pub mod servers;
