@@ -1,6 +1,7 @@
 //! One connection: what arrives from either side waits in a queue, and is judged by the behaviour of the moment when it
 //! leaves.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::behaviour::{Behaviour, Direction, DropReply, Then};
-use super::state::{Counters, Now, Shared};
+use super::state::{Now, Shared};
 
 const PIECE: usize = 16 * 1024;
 /// How many pieces may wait. Past it the sender is not read, and feels it.
@@ -275,10 +276,8 @@ impl<'a> Flow<'a> {
             }
             _ => {}
         }
-        to.write_all(&bytes).await.map_err(|_| End::Closed)?;
         let many = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.passed += many;
-        self.count_passed(many);
+        self.write(&bytes, to).await.map_err(|_| End::Closed)?;
         if is_last {
             return Err(End::Closed);
         }
@@ -305,12 +304,20 @@ impl<'a> Flow<'a> {
         }
     }
 
-    fn count_passed(&self, many: u64) {
-        let count: fn(&mut Counters, u64) = match self.direction {
-            Direction::Requests => |counters, many| counters.request_bytes += many,
-            Direction::Replies => |counters, many| counters.reply_bytes += many,
-        };
-        self.shared.count(|counters| count(counters, many));
+    /// Writes and counts in one step: who has what was written finds it counted, and the step that it completes over.
+    async fn write(&mut self, mut bytes: &[u8], to: &WriteHalf<'_>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            to.writable().await?;
+            match self.shared.deliver(self.direction, || to.try_write(bytes)) {
+                Ok(written) => {
+                    self.passed += u64::try_from(written).unwrap_or(u64::MAX);
+                    bytes = &bytes[written..];
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
     }
 }
 

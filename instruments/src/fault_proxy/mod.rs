@@ -147,7 +147,10 @@ async fn listen(listener: TcpListener, address: SocketAddr, upstream: SocketAddr
         changes.borrow_and_update();
         let now = shared.now();
         if now.behaviour == Behaviour::Closed {
-            listener = None;
+            if let Some(open) = listener.take() {
+                // Dropping it would not do while a process that is being started elsewhere still holds a copy.
+                let _ = rustix::net::shutdown(&open, rustix::net::Shutdown::Both);
+            }
         } else if listener.is_none() {
             listener = Some(bind_again(address).await);
         }

@@ -1,6 +1,7 @@
 //! What a proxy's connections share: the behaviour, the script, the counters.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Direction};
 
 /// What has passed, over all connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -158,11 +159,26 @@ impl Shared {
 
     /// Counts, and says under which behaviour that happened. It may have been the last event of its step.
     pub(super) fn count(&self, event: impl FnOnce(&mut Counters)) -> Now {
+        self.count_in(&mut self.state(), event)
+    }
+
+    /// Runs `write`, which does not wait, and counts what it delivered before anybody can look.
+    pub(super) fn deliver(&self, direction: Direction, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         let mut state = self.state();
+        let written = write()?;
+        let many = u64::try_from(written).unwrap_or(u64::MAX);
+        self.count_in(&mut state, |counters| match direction {
+            Direction::Requests => counters.request_bytes += many,
+            Direction::Replies => counters.reply_bytes += many,
+        });
+        Ok(written)
+    }
+
+    fn count_in(&self, state: &mut State, event: impl FnOnce(&mut Counters)) -> Now {
         event(&mut state.counters);
         let now = state.now.clone();
         if state.is_complete() {
-            self.next_step(&mut state);
+            self.next_step(state);
         }
         now
     }
