@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sessile_store::postgres::{PostgresOptions, PostgresStore, PostgresUrl, SchemaName};
 use sessile_store::{Sessions, StoreError};
 
-use crate::postgres_world::{own_server, shared};
+use crate::postgres_world::{own_server, patient, shared};
 
 const LONGEST: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct-horse-41";
@@ -136,11 +136,7 @@ async fn the_server_is_verified() {
     server.set("ssl = on").await;
     let password_file = files.path().join("password");
     fs::write(&password_file, format!("{PASSWORD}\n")).unwrap();
-    let options = PostgresOptions {
-        schema: "app".parse().unwrap(),
-        password_file: Some(password_file.clone()),
-        ..PostgresOptions::default()
-    };
+    let options = PostgresOptions { password_file: Some(password_file.clone()), ..patient(&"app".parse().unwrap()) };
     let at = |host: &str, roots: &str| -> PostgresUrl {
         let roots = files.path().join(roots);
         format!("postgres://app@{host}:{port}/postgres?sslmode=verify-full&sslrootcert={}", roots.display())
@@ -192,10 +188,7 @@ async fn a_role_needs_its_schema_alone() {
         )
         .await;
     let url: PostgresUrl = format!("postgres://plain@{}/postgres", server.socket()).parse().unwrap();
-    let open = async |schema: &str| {
-        let options = PostgresOptions { schema: schema.parse().unwrap(), ..PostgresOptions::default() };
-        PostgresStore::connect(&url, options).await
-    };
+    let open = async |schema: &str| PostgresStore::connect(&url, patient(&schema.parse().unwrap())).await;
     let refused = open("elsewhere").await.unwrap_err();
     assert!(refused.to_string().contains("the right to create a schema"), "{refused}");
     assert_eq!(open("plains_own").await.unwrap().count().await.unwrap(), 0);
