@@ -15,19 +15,20 @@ const MAY_DEPEND = {
   "sessile-store": ["sessile-core"],
   sessile: ["sessile-core", "sessile-aws-lc", "sessile-store"],
   "sessile-lab": [],
+  "sessile-instruments": [],
   "sessile-server": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-lab"],
 };
 const CORE_MAY_USE = ["base64", "serde", "serde_json", "subtle", "zeroize"];
 const ONLY_FOR = {
-  redis: ["sessile-store"],
+  redis: ["sessile-store", "sessile-instruments"],
   rusqlite: ["sessile-store"],
   "aws-lc-rs": ["sessile-aws-lc", "sessile-lab"],
   argon2: ["sessile"],
   hyper: ["sessile-server", "sessile-lab"],
-  "tokio-postgres": ["sessile-store"],
+  "tokio-postgres": ["sessile-store", "sessile-instruments"],
   "tokio-postgres-rustls": ["sessile-store"],
   "tokio-rustls": ["sessile-server"],
-  clap: ["sessile-server"],
+  clap: ["sessile-server", "sessile-instruments"],
 };
 // rsa: RUSTSEC-2023-0071 has no patch. ring, openssl: one provider of primitives is enough.
 const BANNED = ["rsa", "ring", "openssl", "openssl-sys", "native-tls", "sqlx", "reqwest"];

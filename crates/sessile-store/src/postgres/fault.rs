@@ -31,7 +31,7 @@ pub(super) fn class(error: &Error) -> Class {
             Class::Collided
         }
         code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Class::ReadOnly,
-        _ if is_fatal(fault) => Class::Lost,
+        _ if is_fatal(fault) || leaves_it_open(fault) => Class::Lost,
         _ => Class::Transaction,
     }
 }
@@ -39,6 +39,7 @@ pub(super) fn class(error: &Error) -> Class {
 /// What is known of a write whose transaction stopped here.
 pub(super) fn outcome(stopped: &Stopped) -> WriteOutcome {
     match stopped.error.as_db_error() {
+        Some(fault) if leaves_it_open(fault) => WriteOutcome::Unknown,
         // Refused by a server that goes on: all of it was rolled back.
         Some(fault) if !stopped.at_commit || !is_fatal(fault) => WriteOutcome::NotDone,
         // COMMIT is sent along with the rest, so whatever cut the connection may have come after it.
@@ -80,6 +81,12 @@ pub(super) fn describe(error: &Error) -> String {
             why
         }
     }
+}
+
+// A pooler reports what became of its own connection to the server (class 08), fatal or not, at whichever statement it was
+// waiting for; the COMMIT may have gone on before. And some servers say in so many words that they cannot tell.
+fn leaves_it_open(fault: &DbError) -> bool {
+    fault.code().code().starts_with("08") || *fault.code() == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
 }
 
 fn is_fatal(fault: &DbError) -> bool {

@@ -8,6 +8,7 @@ mod museum;
 mod postgres_access;
 mod postgres_conformance;
 mod postgres_crash;
+mod postgres_errors;
 mod postgres_faults;
 mod postgres_feed;
 mod postgres_world;

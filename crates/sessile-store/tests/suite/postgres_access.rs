@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sessile_store::postgres::{PostgresOptions, PostgresStore, PostgresUrl, SchemaName};
 use sessile_store::{Sessions, StoreError};
 
-use crate::postgres_world::{Server, shared};
+use crate::postgres_world::{own_server, patient, shared};
 
 const LONGEST: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct-horse-41";
@@ -124,10 +124,10 @@ async fn the_server_is_verified() {
     let files = tempfile::tempdir().unwrap();
     make_certificate(files.path(), "right");
     make_certificate(files.path(), "wrong");
-    let server = tokio::task::spawn_blocking(|| Server::start_on_loopback(&[])).await.unwrap();
-    let port = server.port;
+    let server = own_server(&[]).await;
+    let port = server.port();
     server.sql(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; CREATE SCHEMA app AUTHORIZATION app")).await;
-    let data = server.directory().join("data");
+    let data = server.data();
     for (from, to) in [("right.pem", "server.crt"), ("right.key", "server.key")] {
         fs::write(data.join(to), fs::read(files.path().join(from)).unwrap()).unwrap();
         server.own(&data.join(to));
@@ -136,11 +136,7 @@ async fn the_server_is_verified() {
     server.set("ssl = on").await;
     let password_file = files.path().join("password");
     fs::write(&password_file, format!("{PASSWORD}\n")).unwrap();
-    let options = PostgresOptions {
-        schema: "app".parse().unwrap(),
-        password_file: Some(password_file.clone()),
-        ..PostgresOptions::default()
-    };
+    let options = PostgresOptions { password_file: Some(password_file.clone()), ..patient(&"app".parse().unwrap()) };
     let at = |host: &str, roots: &str| -> PostgresUrl {
         let roots = files.path().join(roots);
         format!("postgres://app@{host}:{port}/postgres?sslmode=verify-full&sslrootcert={}", roots.display())
@@ -191,12 +187,8 @@ async fn a_role_needs_its_schema_alone() {
             "CREATE ROLE plain LOGIN; CREATE SCHEMA plains_own AUTHORIZATION plain; REVOKE CREATE ON DATABASE postgres FROM PUBLIC",
         )
         .await;
-    let socket = server.directory().to_str().unwrap().replace('/', "%2F");
-    let url: PostgresUrl = format!("postgres://plain@{socket}/postgres").parse().unwrap();
-    let open = async |schema: &str| {
-        let options = PostgresOptions { schema: schema.parse().unwrap(), ..PostgresOptions::default() };
-        PostgresStore::connect(&url, options).await
-    };
+    let url: PostgresUrl = format!("postgres://plain@{}/postgres", server.socket()).parse().unwrap();
+    let open = async |schema: &str| PostgresStore::connect(&url, patient(&schema.parse().unwrap())).await;
     let refused = open("elsewhere").await.unwrap_err();
     assert!(refused.to_string().contains("the right to create a schema"), "{refused}");
     assert_eq!(open("plains_own").await.unwrap().count().await.unwrap(), 0);

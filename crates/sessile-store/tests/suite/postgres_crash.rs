@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use sessile_core::SessionId;
 use sessile_core::revocation::{Reason, Scope};
+use sessile_instruments::servers::Postgres;
 use sessile_store::{InsertOutcome, Rotation, StoreError, Vault};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::postgres_world::{Server, fresh_schema, patient};
+use crate::postgres_world::{fresh_schema, open, own_server, patient};
 use crate::world::{after, new_session, vault};
 
 /// When the load says that a revocation is done.
@@ -64,7 +65,7 @@ async fn one_session(
 }
 
 /// Loads the store until the server is killed after `moment`, starts it again, and counts broken promises.
-async fn kill_and_look(server: &Arc<Server>, vault: &Arc<Vault>, moment: Duration, noted: Noted) -> (usize, usize) {
+async fn kill_and_look(server: &Arc<Postgres>, vault: &Arc<Vault>, moment: Duration, noted: Noted) -> (usize, usize) {
     let journal = Journal::default();
     let mut load = JoinSet::new();
     for worker in 0..8 {
@@ -86,7 +87,7 @@ async fn kill_and_look(server: &Arc<Server>, vault: &Arc<Vault>, moment: Duratio
     let killed = server.clone();
     tokio::task::spawn_blocking(move || {
         killed.kill();
-        killed.begin();
+        killed.restart();
     })
     .await
     .unwrap();
@@ -120,9 +121,9 @@ async fn found(vault: &Vault, id: SessionId) -> Option<u64> {
     }
 }
 
-async fn opened() -> (Arc<Server>, Arc<Vault>) {
-    let server = Arc::new(tokio::task::spawn_blocking(|| Server::start(&["fsync=on"])).await.unwrap());
-    let store = server.open(patient(&fresh_schema())).await.unwrap();
+async fn opened() -> (Arc<Postgres>, Arc<Vault>) {
+    let server = Arc::new(own_server(&["fsync=on"]).await);
+    let store = open(&server, patient(&fresh_schema())).await.unwrap();
     (server, Arc::new(vault(Arc::new(store)).await))
 }
 

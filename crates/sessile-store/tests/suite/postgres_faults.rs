@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile_core::revocation::{Reason, Scope};
+use sessile_instruments::servers::Postgres;
 use sessile_store::postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 use sessile_store::{Backend, Durability, InsertOutcome, Sessions, StoreError, Vault, WriteOutcome};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::postgres_world::{Server, fresh_schema, patient, shared};
+use crate::postgres_world::{fresh_schema, open, own_server, patient, shared, url};
 use crate::world::{START, after, new_session, sign_in, vault};
 
 async fn try_sign_in(vault: &Vault, of: &str) -> Result<(), StoreError> {
@@ -31,16 +32,11 @@ async fn recovers<T>(mut attempt: impl AsyncFnMut() -> Result<T, StoreError>) ->
     }
 }
 
-async fn own_server(settings: &'static [&str]) -> Server {
-    tokio::task::spawn_blocking(|| Server::start(settings)).await.unwrap()
-}
-
 /// Who is neither its superuser, for whom places are kept, nor anybody else.
-async fn app_url(server: &Server) -> PostgresUrl {
+async fn app_url(server: &Postgres) -> PostgresUrl {
     server.sql("CREATE ROLE app LOGIN").await;
     server.sql("CREATE DATABASE app OWNER app").await;
-    let socket = server.directory().to_str().unwrap().replace('/', "%2F");
-    format!("postgres://app@{socket}/app").parse().unwrap()
+    format!("postgres://app@{}/app", server.socket()).parse().unwrap()
 }
 
 /// S12: somebody else took every place the server has; sign-ins are refused quickly, and sessions can still be ended.
@@ -56,12 +52,8 @@ async fn a_full_server_still_revokes() {
         AND pid <> (SELECT min(pid) FROM pg_stat_activity WHERE usename = 'app')";
     server.client().await.execute(idle, &[]).await.unwrap();
     let mut taken = Vec::new();
-    let place = format!("host={} user=app dbname=app", server.directory().display());
     for _ in 0..20 {
-        if let Ok((client, connection)) = tokio_postgres::connect(&place, tokio_postgres::NoTls).await {
-            tokio::spawn(connection);
-            taken.push(client);
-        }
+        taken.extend(server.client_of("app", "app").await.ok());
     }
     assert!(taken.len() >= 3, "only {} places were taken", taken.len());
     let mut flood = JoinSet::new();
@@ -93,7 +85,7 @@ async fn a_full_server_still_revokes() {
 async fn a_flood_does_not_stand_before_a_revocation() {
     let schema = fresh_schema();
     let options = PostgresOptions { schema: schema.clone(), connections: 3, ..PostgresOptions::default() };
-    let vault = Arc::new(vault(Arc::new(shared().open(options).await.unwrap())).await);
+    let vault = Arc::new(vault(Arc::new(open(shared(), options).await.unwrap())).await);
     let (session, _) = sign_in(&vault, "boris", START).await;
     let holder = shared().client().await;
     let turn = format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('sessile subject {schema}.anna', 0))");
@@ -131,7 +123,7 @@ async fn a_flood_does_not_stand_before_a_revocation() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_turns_read_only() {
     let server = own_server(&[]).await;
-    let vault = vault(Arc::new(server.open(PostgresOptions::default()).await.unwrap())).await;
+    let vault = vault(Arc::new(open(&server, PostgresOptions::default()).await.unwrap())).await;
     let (session, _) = sign_in(&vault, "anna", START).await;
     server.set("default_transaction_read_only = on").await;
     let begun = Instant::now();
@@ -155,7 +147,7 @@ async fn a_server_that_turns_read_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn cut_connections_are_opened_again() {
     let server = own_server(&[]).await;
-    let vault = Arc::new(vault(Arc::new(server.open(patient(&fresh_schema())).await.unwrap())).await);
+    let vault = Arc::new(vault(Arc::new(open(&server, patient(&fresh_schema())).await.unwrap())).await);
     let cutter = server.client().await;
     let mut load = JoinSet::new();
     for worker in 0..6 {
@@ -206,7 +198,7 @@ async fn cut_connections_are_opened_again() {
 async fn a_deadlock_is_tried_again() {
     let server = own_server(&["deadlock_timeout=200ms"]).await;
     let schema = fresh_schema();
-    let vault = Arc::new(vault(Arc::new(server.open(patient(&schema)).await.unwrap())).await);
+    let vault = Arc::new(vault(Arc::new(open(&server, patient(&schema)).await.unwrap())).await);
     let mut ids = [sign_in(&vault, "anna", START).await.0.id, sign_in(&vault, "anna", START).await.0.id];
     ids.sort_unstable();
     let other = server.client().await;
@@ -238,12 +230,12 @@ async fn a_failover_is_followed() {
     let primary = Arc::new(own_server(&[]).await);
     let copied = primary.clone();
     let standby = tokio::task::spawn_blocking(move || copied.start_standby()).await.unwrap();
-    let [first, second] = [&standby, &*primary].map(|server| server.directory().to_str().unwrap().replace('/', "%2F"));
-    let both: PostgresUrl = format!("postgres://postgres@{first},{second}/postgres").parse().unwrap();
+    let both: PostgresUrl =
+        format!("postgres://postgres@{},{}/postgres", standby.socket(), primary.socket()).parse().unwrap();
     let store = PostgresStore::connect(&both, PostgresOptions::default()).await.unwrap();
     let vault = vault(Arc::new(store)).await;
     let (session, _) = sign_in(&vault, "anna", START).await;
-    let refused = standby.open(PostgresOptions::default()).await.unwrap_err();
+    let refused = open(&standby, PostgresOptions::default()).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
     let begun = Instant::now();
     let (here, there) = (primary.client().await, standby.client().await);
@@ -268,7 +260,7 @@ async fn a_failover_is_followed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn durability_follows_the_server() {
     let server = own_server(&[]).await;
-    let store = server.open(PostgresOptions::default()).await.unwrap();
+    let store = open(&server, PostgresOptions::default()).await.unwrap();
     let becomes = async |right: Durability| {
         let begun = Instant::now();
         while store.durability() != right {
@@ -288,7 +280,7 @@ async fn durability_follows_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_commit_that_stopped_waiting_is_unknown() {
     let server = own_server(&[]).await;
-    let store = Arc::new(server.open(patient(&fresh_schema())).await.unwrap());
+    let store = Arc::new(open(&server, patient(&fresh_schema())).await.unwrap());
     let vault = Arc::new(vault(store.clone()).await);
     try_sign_in(&vault, "anna").await.unwrap();
     server.set("synchronous_standby_names = 'nobody'").await;
@@ -321,7 +313,7 @@ async fn many_start_at_once() {
     let mut starting = JoinSet::new();
     for _ in 0..5 {
         let schema = schema.clone();
-        starting.spawn(async move { vault(Arc::new(shared().open(patient(&schema)).await.unwrap())).await });
+        starting.spawn(async move { vault(Arc::new(open(shared(), patient(&schema)).await.unwrap())).await });
     }
     let vaults = starting.join_all().await;
     let (session, _) = sign_in(&vaults[0], "anna", START).await;
@@ -335,13 +327,13 @@ async fn many_start_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away() {
     let server = Arc::new(own_server(&[]).await);
-    let (killed, url) = (server.clone(), server.url());
+    let (killed, url) = (server.clone(), url(&server));
     tokio::task::spawn_blocking(move || killed.kill()).await.unwrap();
     let begun = Instant::now();
     let away = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
     assert!(away.is_retryable() && away.to_string().contains("no connection to"), "{away}");
     let begun_again = server.clone();
-    tokio::task::spawn_blocking(move || begun_again.begin()).await.unwrap();
-    assert_eq!(server.open(PostgresOptions::default()).await.unwrap().count().await.unwrap(), 0);
+    tokio::task::spawn_blocking(move || begun_again.restart()).await.unwrap();
+    assert_eq!(open(&server, PostgresOptions::default()).await.unwrap().count().await.unwrap(), 0);
 }

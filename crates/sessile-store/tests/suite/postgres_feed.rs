@@ -8,7 +8,7 @@ use sessile_store::{Continuity, Feed, Sessions, Vault};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
-use crate::postgres_world::{Server, fresh_schema, patient, shared, store};
+use crate::postgres_world::{fresh_schema, open, own_server, patient, shared, store};
 use crate::world::{START, after, crypto, entropy, master, sign_in, vault};
 
 /// Reads whatever is after the last number it saw.
@@ -23,7 +23,7 @@ async fn follow(client: &Client, table: &str, seen: &mut Vec<i64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn numbers_become_visible_in_their_order() {
     let schema = fresh_schema();
-    let store = Arc::new(shared().open(patient(&schema)).await.unwrap());
+    let store = Arc::new(open(shared(), patient(&schema)).await.unwrap());
     let vault = vault(store.clone()).await;
     let (slow, fast) = (sign_in(&vault, "anna", START).await.0.id, sign_in(&vault, "boris", START).await.0.id);
     let table = format!("{schema}.feed");
@@ -73,10 +73,10 @@ async fn numbers_from_a_sequence_do_not() {
 /// What one node writes wakes another at once, and again after the connection that listens was cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_nodes_news_wakes() {
-    let server = tokio::task::spawn_blocking(|| Server::start(&[])).await.unwrap();
+    let server = own_server(&[]).await;
     let schema = fresh_schema();
-    let writer = vault(Arc::new(server.open(patient(&schema)).await.unwrap())).await;
-    let listener = server.open(patient(&schema)).await.unwrap();
+    let writer = vault(Arc::new(open(&server, patient(&schema)).await.unwrap())).await;
+    let listener = open(&server, patient(&schema)).await.unwrap();
     let wakes = async || {
         let (session, _) = sign_in(&writer, "anna", START).await;
         let before = listener.feed(Seq(0), 0).await.unwrap().head;
@@ -114,7 +114,7 @@ async fn another_nodes_news_wakes() {
 async fn another_cluster_is_another_history() {
     let schema = fresh_schema();
     let open = async || {
-        let store = Arc::new(shared().open(patient(&schema)).await.unwrap());
+        let store = Arc::new(open(shared(), patient(&schema)).await.unwrap());
         Vault::open(store, master(), crypto(), entropy(), START).await.unwrap()
     };
     let before = open().await;
@@ -136,7 +136,7 @@ async fn another_cluster_is_another_history() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_went_back_is_told() {
     let schema = fresh_schema();
-    let store = shared().open(patient(&schema)).await.unwrap();
+    let store = open(shared(), patient(&schema)).await.unwrap();
     assert_eq!(store.continuity().await.unwrap(), Continuity::Unbroken);
     store.revoke(&Scope::All, Reason::SignOut, START).await.unwrap();
     let before = store.feed(Seq(0), 1).await.unwrap();

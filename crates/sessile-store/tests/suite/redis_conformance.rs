@@ -3,24 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sessile_instruments::servers::Redis;
 use sessile_store::{Backend, conformance};
 
-use crate::redis_world::{FORGETFUL, SYNCED, Server, store};
+use crate::redis_world::store;
 
 /// On a server that syncs each write, as one is run that must not lose a revocation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_server() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     conformance::run(|| async { Arc::new(store(&server).await) as Arc<dyn Backend> }).await.assert_passed();
 }
 
 /// The suite can fail here too: the same store on a server that loses everything beside each check.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_forgets() {
-    let server = Server::start(FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     let stop = Arc::new(AtomicBool::new(false));
     let forgetting = std::thread::spawn({
-        let (port, stop) = (server.port, stop.clone());
+        let (port, stop) = (server.port(), stop.clone());
         move || {
             let mut connection = redis::Client::open(("127.0.0.1", port)).unwrap().get_connection().unwrap();
             while !stop.load(Ordering::Relaxed) {

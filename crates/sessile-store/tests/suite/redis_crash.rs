@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use sessile_core::SessionId;
 use sessile_core::revocation::{Reason, Scope};
+use sessile_instruments::servers::Redis;
 use sessile_store::{InsertOutcome, Rotation, Sessions, StoreError, Vault};
 
-use crate::redis_world::{FORGETFUL, SYNCED, Server, connect, options};
+use crate::redis_world::{connect, options};
 use crate::world::{after, new_session, vault};
 
 /// What somebody outside was told.
@@ -45,7 +46,7 @@ async fn work(vault: &Vault, told: &Mutex<Told>, worker: u64) -> Result<(), Stor
 
 /// Kills the server at a moment of its work, starts it again, and counts what was acknowledged and is not so.
 async fn broken_promises(settings: &[&str], moments: impl Iterator<Item = u64>) -> (usize, Told) {
-    let mut server = Server::start(settings);
+    let server = Redis::start(settings);
     let told = Arc::new(Mutex::new(Told::default()));
     let mut broken = 0;
     for moment in moments {
@@ -92,7 +93,7 @@ fn options_of_one_store() -> sessile_store::redis::RedisOptions {
 /// X8, I17, I8: after each of many kills of one server, every acknowledged sign-in, rotation and revocation holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_acknowledged_survives_a_kill_of_the_server() {
-    let (broken, told) = broken_promises(SYNCED, (0..8).map(|round| round * 37 % 120)).await;
+    let (broken, told) = broken_promises(Redis::SYNCED, (0..8).map(|round| round * 37 % 120)).await;
     assert_eq!(broken, 0);
     assert!(told.ended.len() > 50 && told.lives.len() > 100, "{} ended of {}", told.ended.len(), told.lives.len());
 }
@@ -100,6 +101,6 @@ async fn what_was_acknowledged_survives_a_kill_of_the_server() {
 /// The control: a server without a log breaks its promises, and the same reading finds them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_without_a_log_does_not_keep_them() {
-    let (broken, _) = broken_promises(FORGETFUL, 0..1).await;
+    let (broken, _) = broken_promises(Redis::FORGETFUL, 0..1).await;
     assert!(broken > 10, "{broken} broken promises: the check cannot fail");
 }

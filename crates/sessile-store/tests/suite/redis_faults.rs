@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile_core::revocation::{FeedItem, Reason, Scope, Seq};
+use sessile_instruments::servers::Redis;
 use sessile_store::redis::{ConnectError, RedisOptions, Unfit};
 use sessile_store::{Backend, Durability, Feed, RotateOutcome, Sessions, StoreError, WriteOutcome};
 
-use crate::redis_world::{FORGETFUL, SYNCED, Server, connect, options, store};
+use crate::redis_world::{connect, options, store};
 use crate::world::{after, new_session, sign_in, vault};
 
 /// S9: a server that evicts is refused, unless danger is spelled; one that does not is taken (the control).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_evicts() {
-    let server = Server::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let server = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     match connect(&server, options()).await {
         Err(ConnectError::Unfit { unfit: Unfit::Evicts(policy), .. }) => assert_eq!(policy, "allkeys-lru"),
         other => panic!("{other:?}"),
@@ -38,7 +39,7 @@ async fn a_server_that_evicts() {
 /// S4: a server that hangs is given up in time, with what is known; once it answers, the same store goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let deadlines = RedisOptions {
         read_deadline: Duration::from_millis(200),
         write_deadline: Duration::from_millis(400),
@@ -62,7 +63,7 @@ async fn a_server_that_hangs() {
 /// P2: what is promised is what the server is configured for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn durability_is_read_from_the_server() {
-    let server = Server::start(FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     assert_eq!(store(&server).await.durability(), Durability::Memory);
     server.ask(&["CONFIG", "SET", "appendonly", "yes"]).unwrap();
     assert_eq!(store(&server).await.durability(), Durability::ProcessCrashSafe);
@@ -73,7 +74,7 @@ async fn durability_is_read_from_the_server() {
 /// Managed services forbid CONFIG: then somebody must vouch for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_tells_nothing() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     server.ask(&["ACL", "SETUSER", "default", "-config"]).unwrap();
     let refused = connect(&server, options()).await;
     assert!(matches!(refused, Err(ConnectError::Unfit { unfit: Unfit::Silent(_), .. })), "{refused:?}");
@@ -88,7 +89,7 @@ async fn a_server_that_tells_nothing() {
 /// S2, S6: without a server nothing is reported gone; with it back, the same store goes on, and has everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_restarts() {
-    let mut server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let store = Arc::new(
         connect(&server, RedisOptions { connect_deadline: Duration::from_secs(2), ..options() }).await.unwrap(),
     );
@@ -115,7 +116,7 @@ async fn a_server_that_restarts() {
 /// S7: FLUSHALL, and a restart without persistence: everything is gone, and every node can tell by the epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_loses_everything() {
-    let mut server = Server::start(FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     let store = Arc::new(store(&server).await);
     let vault = vault(store.clone()).await;
     for loss in ["FLUSHALL", "restart"] {
@@ -143,7 +144,7 @@ async fn a_server_that_loses_everything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_backup() {
     for overtaken_by in ["nobody", "another", "itself"] {
-        let mut server = Server::start(SYNCED);
+        let server = Redis::start(Redis::SYNCED);
         let prefix = options().prefix;
         let same = || RedisOptions { prefix: prefix.clone(), ..options() };
         let knowing = Arc::new(connect(&server, same()).await.unwrap());
@@ -223,7 +224,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_in_parts() {
     for (lost, noticed) in [("feed", true), ("store", true), ("events", false)] {
-        let server = Server::start(FORGETFUL);
+        let server = Redis::start(Redis::FORGETFUL);
         let options = options();
         let first = Arc::new(connect(&server, options.clone()).await.unwrap());
         let vault = vault(first).await;
@@ -244,7 +245,7 @@ async fn a_store_in_parts() {
 /// S22: a store that a newer program has changed is not touched by an older one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_schema() {
-    let server = Server::start(FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     let options = options();
     connect(&server, options.clone()).await.unwrap();
     server.ask(&["HSET", &format!("{{{}}}:store", options.prefix), "schema", "2"]).unwrap();
@@ -258,7 +259,7 @@ async fn a_newer_schema() {
 /// the store loses the note of where its sessions are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_ended_is_cleared() {
-    let server = Server::start(FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     let options = options();
     let store = Arc::new(connect(&server, options.clone()).await.unwrap());
     let vault = vault(store.clone()).await;
@@ -285,7 +286,7 @@ async fn all_that_ended_is_cleared() {
 /// the same server refuses the same commands when they come on their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_memory() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let options = options();
     let store = Arc::new(connect(&server, options.clone()).await.unwrap());
     let vault = vault(store.clone()).await;
@@ -316,7 +317,7 @@ async fn a_server_without_memory() {
 /// S8: too few replicas: not acknowledged, and said to be possible. With the replica there, acknowledged and of that class.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_confirm() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let waiting = RedisOptions { replicas: 1, ..options() };
     let impatient = RedisOptions { write_deadline: Duration::from_secs(1), ..waiting.clone() };
     match connect(&server, impatient).await {
@@ -325,7 +326,7 @@ async fn replicas_confirm() {
         }
         other => panic!("{other:?}"),
     }
-    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port)]);
+    let replica = server.start_replica(&[]);
     let store = Arc::new(connect(&server, waiting).await.unwrap());
     assert_eq!(store.durability(), Durability::Replicated);
     let vault = vault(store.clone()).await;
@@ -337,7 +338,7 @@ async fn replicas_confirm() {
 /// S6, S13: a replica's answers are of yesterday; it is asked for none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_is_none_any_more() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let store = Arc::new(store(&server).await);
     let vault = vault(store.clone()).await;
     let (session, _) = sign_in(&vault, "anna", after(0)).await;
@@ -356,7 +357,7 @@ async fn a_master_that_is_none_any_more() {
 /// S10, N2: another node's revocation is heard at once; with its stream cut, within the second; and at once again after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_feed_is_heard() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let shared = options();
     let here = Arc::new(connect(&server, shared.clone()).await.unwrap());
     let there = connect(&server, shared).await.unwrap();

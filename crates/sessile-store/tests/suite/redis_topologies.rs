@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile_core::revocation::{Reason, Scope, Seq};
+use sessile_instruments::servers::{Redis, SENTINEL_MASTER, free_port};
 use sessile_store::redis::{Address, ConnectError, RedisOptions, RedisStore};
 use sessile_store::{Feed, Sessions};
 
-use crate::redis_world::{SYNCED, Server, free_port, options};
+use crate::redis_world::options;
 use crate::world::{after, sign_in, vault};
 
 #[test]
@@ -74,7 +75,7 @@ async fn tls_is_verified() {
     );
     let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     let port = free_port();
-    let _server = Server::start(&[
+    let _server = Redis::start(&[
         "--tls-port",
         &port.to_string(),
         "--tls-cert-file",
@@ -107,20 +108,11 @@ async fn tls_is_verified() {
 /// S8: a master dies, a replica is promoted, and the same store goes on there: what replicas confirmed holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sentinels_fail_over() {
-    let mut master = Server::start(SYNCED);
-    let replica = Server::start(&["--appendonly", "yes", "--replicaof", &format!("127.0.0.1 {}", master.port)]);
-    let sentinel = Server::sentinel(master.port);
-    let address: Address = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port).parse().unwrap();
-    let knows_replica = || {
-        let told: Vec<redis::Value> =
-            redis::from_redis_value(sentinel.ask(&["SENTINEL", "replicas", "main"]).unwrap()).unwrap();
-        !told.is_empty()
-    };
-    let begun = Instant::now();
-    while !knows_replica() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the Sentinel does not find the replica");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let master = Redis::start(Redis::SYNCED);
+    let replica = master.start_replica(&["--appendonly", "yes"]);
+    let sentinel = master.start_sentinel();
+    let address: Address = format!("redis+sentinel://127.0.0.1:{}/{SENTINEL_MASTER}", sentinel.port()).parse().unwrap();
+    tokio::task::block_in_place(|| sentinel.wait_until(&["SENTINEL", "replicas", SENTINEL_MASTER], "127.0.0.1"));
 
     let confirmed = RedisOptions { replicas: 1, ..options() };
     let store = Arc::new(RedisStore::connect(&address, confirmed.clone()).await.unwrap());
