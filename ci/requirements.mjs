@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(root, "docs", "requirements.md");
-const ROOTS = ["clients", "crates", "e2e", "examples", "lab"];
+const ROOTS = ["clients", "crates", "e2e", "examples", "instruments", "lab"];
 const SKIP = new Set(["node_modules", "target"]);
 
 function* testFiles(folder) {

@@ -37,11 +37,17 @@ impl Redis {
     }
 
     /// Starts a replica of this server, with settings beside that.
+    ///
+    /// It has the master's data when this returns: a write that waits for it need not wait long.
     pub fn start_replica(&self, settings: &[&str]) -> Self {
+        // A master puts off a synchronisation in case more replicas come.
+        self.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]).expect("a setting of every Redis");
         let master = format!("127.0.0.1 {}", self.port);
         let mut all = vec!["--replicaof", &master];
         all.extend(settings);
-        Self::start(&all)
+        let replica = Self::start(&all);
+        self.wait_until(&["INFO", "replication"], "state=online");
+        replica
     }
 
     /// Starts a Sentinel that watches this server by the name [`SENTINEL_MASTER`] and decides alone: half a second
