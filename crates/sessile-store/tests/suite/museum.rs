@@ -22,7 +22,7 @@ use sessile_store::{
 use tokio::time::sleep;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(crate) enum Flaw {
     /// Nothing: the wrapper itself keeps the contract.
     None,
     /// Keeps moments in seconds.
@@ -189,8 +189,9 @@ fn every_check_catches_something() {
     assert_eq!(all, used);
 }
 
+/// A store in memory with one flaw.
 #[derive(Debug)]
-struct Flawed {
+pub(crate) struct Flawed {
     flaw: Flaw,
     inner: MemoryStore,
     seen: Mutex<BTreeMap<SessionId, SealedSession>>,
@@ -203,7 +204,7 @@ struct Flawed {
 }
 
 impl Flawed {
-    fn new(flaw: Flaw) -> Self {
+    pub(crate) fn new(flaw: Flaw) -> Self {
         Self {
             flaw,
             inner: MemoryStore::new(),
@@ -436,9 +437,11 @@ impl Keys for Flawed {
     async fn add_key(&self, key: SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError> {
         if self.is(Flaw::AddsBlindly) {
             loop {
-                let newest = self.inner.load_keys().await?.pop().map(|key| key.id);
-                if self.inner.add_key(key.clone(), newest.as_ref()).await? == KeyAddition::Added {
-                    return Ok(KeyAddition::Added);
+                let known = self.inner.load_keys().await?;
+                let newest = known.last().map(|key| key.id.clone());
+                let added = self.inner.add_key(key.clone(), newest.as_ref()).await?;
+                if added == KeyAddition::Added || known.iter().any(|other| other.id == key.id) {
+                    return Ok(added);
                 }
             }
         }
