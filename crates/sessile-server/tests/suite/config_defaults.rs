@@ -1,5 +1,6 @@
 //! The table of keys against the code and against the documentation: one story (R-024, R-178, R-180).
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use sessile::EngineConfig;
@@ -96,6 +97,27 @@ fn the_default_limits_are_the_gateways_own() {
     };
     assert!(shown("keep_alive").contains(&format!("`\"{}\"`", duration_text(GatewayLimits::default().keep_alive))));
     assert!(shown("connections").contains("`10000`"));
+}
+
+/// The configuration of docs/operations.md is one in which nothing is wrong, given its two files. Negative control: without
+/// them it is refused.
+#[test]
+fn the_nodes_of_the_operations_page_start() {
+    let operations = page("operations.md");
+    let block = operations.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let home = tempfile::tempdir().unwrap();
+    let here = block.replace("/etc/sessile", &home.path().display().to_string());
+    assert_ne!(here, block);
+    assert!(load_text("sessile.toml", &here, &Sources::default(), Purpose::Serve).is_err());
+    for (name, text) in [("store.password", "hunter2-of-the-database"), ("master.key", "")] {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let loaded = load_text("sessile.toml", &here, &Sources::default(), Purpose::Serve).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let store = loaded.runtime.store.to_string();
+    assert!(store.contains("db.example") && !store.contains("hunter2"), "{store}");
 }
 
 /// Every default reads back as a value that is accepted, written as a person would uncomment it; so does

@@ -4,6 +4,7 @@ mod conformance;
 mod crash;
 mod faults;
 mod master_key;
+mod model;
 mod museum;
 mod postgres_access;
 mod postgres_conformance;

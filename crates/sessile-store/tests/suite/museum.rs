@@ -1,5 +1,19 @@
 //! Negative controls of the conformance suite: backends with one flaw each, most of them seen in peers. The suite
-//! must catch every one, and every check must catch something.
+//! must catch every one, and every check must catch something. What only shows with an engine above the store is in the
+//! museum of `sessile`.
+//!
+//! | Peer | Flaw | Caught by |
+//! |---|---|---|
+//! | E1 Rack CVE-2025-46336 | `SavesBack` | `sessions::rotation_creates_nothing`, `races::nothing_outlives_its_revocation` |
+//! | E6 tower-sessions 0.12.0 | `InsertUpserts` | `sessions::taken_id_is_refused`, `races::one_of_many_insertions_wins` |
+//! | E7 fastify-session#237 | `ReadsThenCounts` | `races::every_failure_counts` |
+//! | E9 aiohttp-session CVE-2018-1000814 | `RevivesTheOver` | `sessions::over_sessions_do_not_rotate` |
+//! | E15 Better Auth GHSA-xg6x-h9c9-2m83 | `ConfirmsFromCache` | `sessions::confirmation_proves_presence`, `races::nothing_outlives_its_revocation` |
+//! | E20 Mattermost CVE-2024-4183 | `NoCap` | `sessions::the_oldest_makes_room`, `races::as_many_survive_as_may` |
+//! | E20 Mattermost CVE-2024-10214 | `CountsThenInserts` | `sessions::over_sessions_do_not_count`, `races::as_many_survive_as_may` |
+//! | F1 Keycloak GHSA-m2w5-7xhv-w6fh | `ComparesThenRotates` | `races::one_of_many_rotations_wins` |
+//! | F3 Keycloak PR #51885 | `WholeSeconds` | `sessions::inserted_is_loaded` |
+//! | F12 Vault CVE-2020-25816 | `StretchesEnd` | `sessions::rotation_moves_one_generation` |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -22,7 +36,7 @@ use sessile_store::{
 use tokio::time::sleep;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(crate) enum Flaw {
     /// Nothing: the wrapper itself keeps the contract.
     None,
     /// Keeps moments in seconds.
@@ -164,6 +178,34 @@ const MUSEUM: &[(Flaw, &[&str])] = &[
     (Flaw::UsesUpsert, &["tokens::uses_create_nothing"]),
 ];
 
+/// Whose failure a flaw is.
+const PEERS: &[(&str, Flaw)] = &[
+    ("E1 Rack CVE-2025-46336", Flaw::SavesBack),
+    ("E6 tower-sessions 0.12.0", Flaw::InsertUpserts),
+    ("E7 fastify-session#237", Flaw::ReadsThenCounts),
+    ("E9 aiohttp-session CVE-2018-1000814", Flaw::RevivesTheOver),
+    ("E15 Better Auth GHSA-xg6x-h9c9-2m83", Flaw::ConfirmsFromCache),
+    ("E20 Mattermost CVE-2024-4183", Flaw::NoCap),
+    ("E20 Mattermost CVE-2024-10214", Flaw::CountsThenInserts),
+    ("F1 Keycloak GHSA-m2w5-7xhv-w6fh", Flaw::ComparesThenRotates),
+    ("F3 Keycloak PR #51885", Flaw::WholeSeconds),
+    ("F12 Vault CVE-2020-25816", Flaw::StretchesEnd),
+];
+
+/// The table above is these lists.
+#[test]
+fn the_table_is_the_lists() {
+    let row = |(peer, flaw): &(&str, Flaw)| {
+        let (_, noticed_by) = MUSEUM.iter().find(|(other, _)| other == flaw).expect("in the museum");
+        let checks: Vec<String> = noticed_by.iter().map(|name| format!("`{name}`")).collect();
+        format!("//! | {peer} | `{flaw:?}` | {} |", checks.join(", "))
+    };
+    let right: Vec<String> = PEERS.iter().map(row).collect();
+    let table: Vec<&str> =
+        include_str!("museum.rs").lines().filter(|line| line.starts_with("//! | ")).skip(1).collect();
+    assert_eq!(table, right, "\n{}\n", right.join("\n"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_flaw_is_caught() {
     let checks = conformance::checks();
@@ -189,8 +231,9 @@ fn every_check_catches_something() {
     assert_eq!(all, used);
 }
 
+/// A store in memory with one flaw.
 #[derive(Debug)]
-struct Flawed {
+pub(crate) struct Flawed {
     flaw: Flaw,
     inner: MemoryStore,
     seen: Mutex<BTreeMap<SessionId, SealedSession>>,
@@ -203,7 +246,7 @@ struct Flawed {
 }
 
 impl Flawed {
-    fn new(flaw: Flaw) -> Self {
+    pub(crate) fn new(flaw: Flaw) -> Self {
         Self {
             flaw,
             inner: MemoryStore::new(),
@@ -436,9 +479,11 @@ impl Keys for Flawed {
     async fn add_key(&self, key: SealedKey, expected_newest: Option<&KeyId>) -> Result<KeyAddition, StoreError> {
         if self.is(Flaw::AddsBlindly) {
             loop {
-                let newest = self.inner.load_keys().await?.pop().map(|key| key.id);
-                if self.inner.add_key(key.clone(), newest.as_ref()).await? == KeyAddition::Added {
-                    return Ok(KeyAddition::Added);
+                let known = self.inner.load_keys().await?;
+                let newest = known.last().map(|key| key.id.clone());
+                let added = self.inner.add_key(key.clone(), newest.as_ref()).await?;
+                if added == KeyAddition::Added || known.iter().any(|other| other.id == key.id) {
+                    return Ok(added);
                 }
             }
         }

@@ -129,7 +129,7 @@ async fn a_token_counts_only_where_its_storage_puts_it() {
         let pass = browser.pass(&world.engine).await;
         let token = pass.admitted.access_token().expose().to_owned();
         let as_bearer = Browser { bearer: Some(token.clone()), ..Browser::default() };
-        let as_cookie = Browser { jar: [(ACCESS.to_owned(), token)].into(), bearer: None };
+        let as_cookie = Browser { jar: [(ACCESS.to_owned(), token)].into(), ..Browser::default() };
         let place = storage.shape().access_token;
         let outcomes = (as_bearer.clone().get(&world.engine).await, as_cookie.clone().get(&world.engine).await);
         match place {
@@ -645,7 +645,7 @@ async fn no_conversion_gives_more_than_was_held() {
     assert_eq!(browser.get(&world.engine).await, WARM);
     let switched = world.second_node_with(keeping(Storage::ServerSession)).await;
     let access = browser.jar[ACCESS].clone();
-    let mut thief = Browser { jar: [(ACCESS.to_owned(), access.clone())].into(), bearer: None };
+    let mut thief = Browser { jar: [(ACCESS.to_owned(), access.clone())].into(), ..Browser::default() };
     assert_eq!(thief.get(&switched).await, WRONG_PLACE);
     assert!(!thief.jar.contains_key(SESSION));
     assert!(

@@ -29,9 +29,9 @@ async fn json_is_answered_with_the_session() {
         assert_eq!(session["subject"], "ada");
         assert_eq!(session["id"], session_id(&browser));
         assert_eq!(session["storage"], "hybrid");
-        assert_eq!(session["created_at"], "2027-01-15T08:00:00Z");
-        assert_eq!(session["expires_at"], "2027-01-15T09:00:00Z", "the idle timeout comes first");
-        assert_eq!(session["absolute_end"], "2027-01-16T08:00:00Z");
+        assert_eq!(session["created_at"], "2096-10-02T07:06:40Z");
+        assert_eq!(session["expires_at"], "2096-10-02T08:06:40Z", "the idle timeout comes first");
+        assert_eq!(session["absolute_end"], "2096-10-03T07:06:40Z");
         assert_eq!(
             body.as_object().expect("an object").keys().collect::<Vec<_>>(),
             ["session"],

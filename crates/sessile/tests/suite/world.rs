@@ -9,14 +9,17 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::request::Parts;
 use http::{Request, Response};
 use sessile::clock::{Clock, ManualClock};
-use sessile::{Access, Admission, Arrival, Engine, EngineConfig, Guarded, Pass, Peer, RoutePolicy, SignedIn};
+use sessile::{
+    Access, Admission, Arrival, Engine, EngineConfig, Guarded, Pass, Peer, RoutePolicy, SignInError, SignedIn,
+};
 use sessile_core::origin::Origin;
 use sessile_core::session::{Method, VerifiedIdentity};
-use sessile_core::{Storage, Timestamp};
+use sessile_core::{SessionId, Storage, Timestamp};
 use sessile_store::memory::MemoryStore;
 use sessile_store::{Backend, MasterKey, Vault};
 
-pub(crate) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// Far ahead of the clock of any server that drops what is long over by itself.
+pub(crate) const START: Timestamp = Timestamp::from_secs(4_000_000_000);
 
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -62,6 +65,11 @@ impl World {
             .expect("the engine starts")
     }
 
+    /// Another node, that reaches the same store by another way.
+    pub(crate) async fn node_on(&self, backend: Arc<dyn Backend>) -> Engine {
+        start(self.engine.config().clone(), backend, &self.master, self.clock.clone()).await
+    }
+
     pub(crate) fn pass_time(&self, by: Duration) {
         self.clock.advance(by);
     }
@@ -94,6 +102,8 @@ async fn start(config: EngineConfig, backend: Arc<dyn Backend>, master: &MasterK
 pub(crate) struct Browser {
     pub(crate) jar: BTreeMap<String, String>,
     pub(crate) bearer: Option<String>,
+    /// The session it last signed in to.
+    pub(crate) session: Option<SessionId>,
 }
 
 pub(crate) const SESSION: &str = "__Host-Http-sessile";
@@ -113,20 +123,25 @@ impl Browser {
     }
 
     pub(crate) async fn sign_in(&mut self, engine: &Engine, subject: &str) -> SignedIn {
+        self.try_sign_in(engine, subject).await.expect("signed in")
+    }
+
+    pub(crate) async fn try_sign_in(&mut self, engine: &Engine, subject: &str) -> Result<SignedIn, SignInError> {
         let parts = self.request("POST", "/auth/sign-in");
         let peer = peer();
         let arrival = Arrival::new(&parts, &peer, engine.config());
         let identity =
             VerifiedIdentity::vouched(Method::Password, subject.parse().expect("a subject"), engine.now().wall);
         let storage = engine.config().storage;
-        let signed_in = engine.sign_in(identity, &arrival, storage).await.expect("signed in");
+        let signed_in = engine.sign_in(identity, &arrival, storage).await?;
+        self.session = Some(signed_in.session.id);
         for cookie in engine.sign_in_cookies(&signed_in) {
             self.take(cookie.as_str());
         }
         if storage.is_body_delivered() {
             self.bearer = Some(signed_in.access_token().compact().expose().to_owned());
         }
-        signed_in
+        Ok(signed_in)
     }
 
     /// Admits a request and takes the cookies of its answer.
