@@ -3,9 +3,16 @@
 mod flaky;
 mod layers;
 mod museum;
+mod nth_operation;
 mod outage;
 mod password;
 mod password_throttle;
+#[allow(dead_code)] // What the tests of the store need of it besides.
+#[path = "../../../sessile-store/tests/suite/postgres_world.rs"]
+mod postgres_world;
+#[allow(dead_code)]
+#[path = "../../../sessile-store/tests/suite/redis_world.rs"]
+mod redis_world;
 mod renewal;
 mod respond;
 mod storages;
