@@ -17,6 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use proptest_state_machine::ReferenceStateMachine;
 use sessile_core::Timestamp;
 use sessile_core::revocation::{Epoch, FeedItem, Reason, Scope, Seq};
+use sessile_instruments::servers::Redis;
 use sessile_store::memory::MemoryStore;
 use sessile_store::{
     Backend, Confirmation, Insertion, KeyAddition, KeyRevocation, RotateOutcome, StoreError, TokenAddition,
@@ -24,7 +25,6 @@ use sessile_store::{
 use tokio::runtime::Runtime;
 
 use crate::museum::{Flaw, Flawed};
-use crate::redis_world::{SYNCED, Server};
 use crate::{postgres_world, redis_world, world};
 
 use rules::{Answer, IDS, REASON, Rules, SUBJECTS, State, Step};
@@ -53,7 +53,7 @@ fn postgres() {
 
 #[test]
 fn redis() {
-    let server = Server::start(SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     random(24).looking_every(5).check(async || Arc::new(redis_world::store(&server).await));
 }
 
