@@ -1,11 +1,14 @@
 // Stores that fail in ways of their own: news cut off, a flood, lost data, a failover, a wrong policy (fault rows S6 to S13; L3).
 import assert from 'node:assert/strict';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EVENT, PASSWORD } from './lib/names.mjs';
 import { startNodes } from './lib/nodes.mjs';
 import { eventually, sleep } from './lib/process.mjs';
 
 const T_MS = 3000;
+const STORE_PASSWORD = 'kestrel-tundra-marble-63';
 const ENV = { SESSILE_SESSION_STALENESS: '3s', SESSILE_STORE_READ_DEADLINE: '5s', SESSILE_STORE_WRITE_DEADLINE: '5s' };
 
 const status = async (client) => (await client.get('/data')).status;
@@ -188,6 +191,44 @@ describe('a server that must not hold sessions', () => {
       node.options.env.SESSILE_STORE_DANGER_ALLOW_EVICTION = 'true';
       await node.start();
       await node.awaitEvents('sys_dangerous_setting', 1);
+    } finally {
+      await world.close();
+    }
+  });
+});
+
+describe('credentials', () => {
+  test('the password comes from a file or the environment, never from the configuration, and is printed nowhere', { timeout: 60_000 }, async () => {
+    const world = await startNodes({ store: 'redis', count: 1, env: ENV });
+    try {
+      const [node] = world.nodes;
+      const { env } = node.options;
+      const client = await world.signedIn(0);
+      await node.stop();
+      await world.store.ask(['CONFIG', 'SET', 'requirepass', STORE_PASSWORD]);
+
+      await node.start({ ready: false });
+      await eventually(() => /NOAUTH|Authentication/i.test(node.output), { ms: 20_000, what: 'word of the missing password' });
+      assert.equal(await node.isReady(), false);
+      await node.stop();
+
+      env.SESSILE_STORE_PASSWORD_FILE = join(world.dir, 'store.password');
+      writeFileSync(env.SESSILE_STORE_PASSWORD_FILE, `${STORE_PASSWORD}\n`, { mode: 0o644 });
+      await node.start({ ready: false });
+      assert.equal((await node.exited()).code, 78, 'a file that others may read is refused');
+      chmodSync(env.SESSILE_STORE_PASSWORD_FILE, 0o600);
+      await node.start();
+      assert.equal(await status(client), 200);
+      await node.stop();
+
+      delete env.SESSILE_STORE_PASSWORD_FILE;
+      const bare = env.SESSILE_STORE_URL;
+      env.SESSILE_STORE_URL = bare.replace('redis://', `redis://:${STORE_PASSWORD}@`);
+      await node.start();
+      assert.equal(await status(client), 200);
+      const shown = await node.cli(['config']);
+      assert.match(shown, /\*\*\*@127/, 'the url is shown without it');
+      for (const text of [shown, node.output, node.cliOutput]) assert.ok(!text.includes(STORE_PASSWORD), 'the password is printed');
     } finally {
       await world.close();
     }
