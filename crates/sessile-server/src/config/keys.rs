@@ -136,7 +136,7 @@ section! {
         name: StoreName = "sessile";
         /// PEM file of the authorities that a shared store's certificate is verified by. Default: those of the system.
         ca: Option<PathBuf> = "";
-        /// Stop at the start if the store cannot be reached. Otherwise a shared store is waited for: the node says that it is not ready and answers 503.
+        /// Stop at the start if the store cannot be reached, as is done anyway with one on this machine. Otherwise a shared store is waited for: the node says that it is not ready and answers 503.
         required: bool = "false";
         /// PostgreSQL: connections for requests. Two more are kept, one so that ending sessions works under a flood of sign-ins.
         connections: u32 = "10", within "1" to "1000";

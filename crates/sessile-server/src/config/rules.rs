@@ -300,11 +300,10 @@ impl Rules<'_> {
         let shared = url.is_some_and(StoreUrl::is_shared);
         let redis = matches!(url, Some(StoreUrl::Redis(_)));
         let encrypted = url.is_some_and(StoreUrl::is_encrypted);
-        let needs: [(&dyn Refusable, bool, bool, &str); 8] = [
+        let needs: [(&dyn Refusable, bool, bool, &str); 7] = [
             (&store.password_file, store.password_file.is_some(), shared, SHARED),
             (&store.ca, store.ca.is_some(), shared, SHARED),
             (&store.ca, store.ca.is_some() && shared, encrypted, "a server with TLS, such as rediss://"),
-            (&store.required, *store.required, shared, SHARED),
             (&store.replicas, *store.replicas > 0, redis, "Redis"),
             (&store.danger_allow_eviction, *store.danger_allow_eviction, redis, "Redis"),
             (&store.danger_assume_noeviction, *store.danger_assume_noeviction, redis, "Redis"),

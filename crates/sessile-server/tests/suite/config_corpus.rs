@@ -118,7 +118,6 @@ const CASES: &[Case] = &[
         "does not name Redis",
         "remove it",
     ),
-    Case("[store]\nrequired = true\n", "store.required", 4, "a shared store", "remove it"),
     Case("[store]\nurl = \"redis://r\"\nca = \"ca.pem\"\n", "store.ca", 5, "rediss", "remove it"),
     Case(
         "[store]\nurl = \"redis://r\"\nassume_durability = \"memory\"\n",
