@@ -1,7 +1,7 @@
 //! Operations through the vault: how many a second, and what each takes of processors and wire.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::{START, process};
 /// Operations under way at any time.
 pub(crate) const AT_ONCE: usize = 64;
 /// How many sessions each operation is tried on.
-const EACH: usize = 20_000;
+const EACH: usize = 40_000;
 /// As `PAGE` in `crates/sessile/src/node.rs`.
 const PAGE: u32 = 1024;
 /// As `EVENT_BATCH` there.
@@ -48,6 +48,19 @@ pub struct StoreUnits {
     pub operations: Vec<Cost>,
     /// Nodes that follow the feed.
     pub follow: Follow,
+    /// Ending every session there is.
+    pub everybody: Everybody,
+}
+
+/// What it takes to end every session at once.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Everybody {
+    /// How many there were.
+    pub sessions: u64,
+    /// How long the caller waited.
+    pub seconds: f64,
+    /// How long a caller waits at most, by default, before it is told that the outcome is unknown.
+    pub patience_seconds: f64,
 }
 
 /// What one operation costs.
@@ -101,6 +114,8 @@ pub(super) async fn measure(name: &str, server: Server, sessions: u32, tell: &im
     let feed_entry_bytes = bench.endings().await;
     tell(&format!("{name}: followers"));
     let follow = bench.followers().await;
+    tell(&format!("{name}: everybody"));
+    let everybody = bench.everybody().await;
     let version = bench.server.version();
     let operations = bench.operations;
     StoreUnits {
@@ -112,6 +127,7 @@ pub(super) async fn measure(name: &str, server: Server, sessions: u32, tell: &im
         event_bytes,
         operations,
         follow,
+        everybody,
     }
 }
 
@@ -237,7 +253,7 @@ impl Bench {
             drop(vault.revoke(&Scope::Session(id), Reason::SignOut, at(400)).await.expect("it is stored"));
         };
         let vaults = [self.vault.clone()];
-        let cost = self.many("revoke", &vaults, EACH / 2, move |vault, number| revoke(vault, of_one[number])).await;
+        let cost = self.many("revoke", &vaults, EACH / 4, move |vault, number| revoke(vault, of_one[number])).await;
         self.operations.push(cost);
         if self.server.port().is_some() {
             let mut vaults = vec![self.vault.clone()];
@@ -245,8 +261,8 @@ impl Bench {
                 vaults.push(super::vault(self.server.open(None).await, &self.master).await);
             }
             let cost = self
-                .many("revoke, from eight nodes", &vaults, EACH / 2, move |vault, number| {
-                    revoke(vault, ids[EACH / 2 + number])
+                .many("revoke, from eight nodes", &vaults, EACH / 4, move |vault, number| {
+                    revoke(vault, ids[EACH / 4 + number])
                 })
                 .await;
             self.operations.push(cost);
@@ -254,9 +270,10 @@ impl Bench {
         let after = self.server.parts().await;
         let head = self.vault.feed(Seq(0), 0).await.expect("it answers").head;
         let vaults = [self.vault.clone()];
-        for (name, after) in [("feed, nothing new", head), ("feed, a full page", Seq(head.0 - u64::from(PAGE)))] {
+        let full = Seq(head.0 - u64::from(PAGE));
+        for (name, after, times) in [("feed, nothing new", head, EACH), ("feed, a full page", full, EACH / 20)] {
             let cost = self
-                .many(name, &vaults, EACH / 10, move |vault, _| async move {
+                .many(name, &vaults, times, move |vault, _| async move {
                     drop(vault.feed(after, PAGE).await.expect("it answers"));
                 })
                 .await;
@@ -314,6 +331,15 @@ impl Bench {
             delivery_bytes: carried / told,
             entry_bytes: (page("feed, a full page") - page("feed, nothing new")) / f64::from(PAGE),
         }
+    }
+
+    async fn everybody(&self) -> Everybody {
+        let sessions = self.vault.count().await.expect("it answers");
+        let begun = Instant::now();
+        let ended = self.vault.revoke(&Scope::All, Reason::EndedByAdministrator, at(600)).await.expect("it is stored");
+        assert_eq!(ended.ended.len() as u64, sessions, "everybody was ended");
+        let patience_seconds = self.server.patience_for_all().as_secs_f64();
+        Everybody { sessions, seconds: begun.elapsed().as_secs_f64(), patience_seconds }
     }
 
     // `count` times, from all of the nodes in turn; then a few times more, counted on the wire.
@@ -393,13 +419,15 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// Milliseconds of a small append and its sync, where the stores keep their files.
+/// Milliseconds of a small write and its sync, where the stores keep their files. The file is there already, as logs are that
+/// are written over.
 pub(super) fn sync_ms() -> f64 {
     let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&[0; 1 << 20]).and_then(|()| file.sync_all()).and_then(|()| file.rewind()).expect("it is written");
     let mut took: Vec<f64> = (0..200)
         .map(|_| {
             let begun = Instant::now();
-            file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).expect("it is written");
+            file.write_all(&[1; 4096]).and_then(|()| file.sync_data()).expect("it is written");
             begun.elapsed().as_secs_f64() * 1000.0
         })
         .collect();

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) enum Server {
     Sqlite(TempDir),
-    Postgres { child: Child, _directory: TempDir, port: u16 },
-    Redis { child: Child, _directory: TempDir, port: u16 },
+    Postgres { child: Child, watchdog: Watchdog, _directory: TempDir, port: u16 },
+    Redis { child: Child, watchdog: Watchdog, _directory: TempDir, port: u16 },
 }
 
 /// A part of what the store holds for one session.
@@ -64,7 +64,8 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("postgres runs");
-        let server = Self::Postgres { child, _directory: directory, port };
+        let watchdog = Watchdog::of(&child);
+        let server = Self::Postgres { child, watchdog, _directory: directory, port };
         wait_until(|| {
             let asked = postgres("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
             asked.is_ok_and(|status| status.success())
@@ -72,18 +73,20 @@ impl Server {
         server
     }
 
-    pub(crate) fn redis(fsync: &str) -> Self {
+    pub(crate) fn redis(settings: &[&str]) -> Self {
         let (directory, port) = (tempfile::tempdir().expect("a directory"), free_port());
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", fsync, "--dir"])
+            .args(settings)
+            .arg("--dir")
             .arg(directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server runs: see scripts/setup-tests");
         wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self::Redis { child, _directory: directory, port }
+        let watchdog = Watchdog::of(&child);
+        Self::Redis { child, watchdog, _directory: directory, port }
     }
 
     pub(crate) fn port(&self) -> Option<u16> {
@@ -119,6 +122,16 @@ impl Server {
                 let address = format!("redis://127.0.0.1:{port}").parse().expect("an address");
                 Arc::new(RedisStore::connect(&address, options).await.expect("Redis opens"))
             }
+        }
+    }
+
+    /// How long ending everybody may take, by default.
+    pub(crate) fn patience_for_all(&self) -> Duration {
+        match self {
+            Self::Sqlite(_) => SqliteOptions::SERVER.write_deadline,
+            // As `PATIENCE_FOR_ALL` in `crates/sessile-store/src/postgres/lanes.rs`.
+            Self::Postgres { .. } => PostgresOptions::default().write_deadline * 30,
+            Self::Redis { .. } => RedisOptions::default().write_deadline,
         }
     }
 
@@ -165,15 +178,36 @@ impl Drop for Server {
     fn drop(&mut self) {
         match self {
             Self::Sqlite(_) => {}
-            Self::Postgres { child, .. } => {
-                let _ = Command::new("kill").args(["-QUIT", &child.id().to_string()]).status();
-                let _ = child.wait();
-            }
-            Self::Redis { child, .. } => {
-                let _ = child.kill();
+            Self::Postgres { child, watchdog, .. } | Self::Redis { child, watchdog, .. } => {
+                watchdog.bark();
+                // Stopped either way; its directory goes next.
                 let _ = child.wait();
             }
         }
+    }
+}
+
+/// Stops a server, at the latest when this process ends without a word.
+pub(crate) struct Watchdog {
+    process: Child,
+    alive: Option<ChildStdin>,
+}
+
+impl Watchdog {
+    // SIGQUIT: both servers stop at once, PostgreSQL with its children.
+    fn of(server: &Child) -> Self {
+        let mut process = Command::new("sh")
+            .args(["-c", "read _; kill -QUIT \"$1\"", "watchdog", &server.id().to_string()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        Self { alive: process.stdin.take(), process }
+    }
+
+    fn bark(&mut self) {
+        self.alive = None;
+        // What it kills may be gone already.
+        let _ = self.process.wait();
     }
 }
 
