@@ -68,6 +68,10 @@ pub struct Rules {
     pub keep_for: Duration,
     /// How long a node trusts its view. The limits' T, but for a twin.
     pub trust: Duration,
+    /// How long a record outlives its session at least. As `SWEEP_BEHIND` in `crates/sessile/src/node.rs`.
+    pub swept_after: Duration,
+    /// How often nodes sweep. As `SWEEP_EVERY` there.
+    pub sweep_every: Duration,
 }
 
 impl Rules {
@@ -85,6 +89,8 @@ impl Rules {
             keep_entries: FEED_KEEP_ENTRIES,
             keep_for: FEED_KEEP_FOR,
             trust: config.limits.staleness,
+            swept_after: Duration::from_secs(300),
+            sweep_every: Duration::from_secs(60),
         }
     }
 

@@ -53,7 +53,9 @@ fn exponential(random: &mut fastrand::Rng, mean_secs: f64) -> Micros {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Seat(u32, Step),
-    /// A session outside of the sample is signed out.
+    /// Somebody signs in anew from the browser of a session that is over, whose record is still there.
+    Replace(SessionId),
+    /// A session outside of the sample ends like those of the sample.
     OtherEnds,
     /// One that an administrator ends.
     BurstEnds,
@@ -177,6 +179,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Seat(place, step) => self.step(place, step),
+            Event::Replace(id) => self.replace(id),
             Event::OtherEnds => self.other_ends(),
             Event::BurstEnds => self.burst_ends(),
             Event::EverybodyEnds => {
@@ -208,7 +211,7 @@ impl World {
         self.feed.append(item, self.now);
         for node in 0..self.case.watched() {
             let state = &mut self.nodes[node as usize];
-            if !state.looking {
+            if !state.looking && !state.is_away(self.now) {
                 state.looking = true;
                 state.looked += 1;
                 let looked = state.looked;
@@ -217,6 +220,14 @@ impl World {
                 self.plan(at, Event::Look(node, looked));
             }
         }
+    }
+
+    // One of the sample.
+    fn end_seat(&mut self, id: SessionId) {
+        if (self.plan.count_endings * SECOND..self.plan.full_feed * SECOND).contains(&self.now) {
+            self.report.endings_counted += 1;
+        }
+        self.end_session(id);
     }
 
     fn end_session(&mut self, id: SessionId) {

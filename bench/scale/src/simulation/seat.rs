@@ -1,12 +1,13 @@
 //! One live session of the sample, by the program's rules. When it ends, another user's takes its seat: the number of live
 //! sessions stays.
 
+use sessile_core::SessionId;
 use sessile_core::rotation::RotationState;
 use sessile_core::session::{Life, Session};
 
 use super::node::{Sight, moment};
 use super::tally::Operations;
-use super::{Micros, SECOND, World, exponential, micros};
+use super::{Event, Micros, World, exponential, micros};
 
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -82,8 +83,10 @@ impl World {
         (seat.visit_until, seat.expires, seat.is_ended) = (visit_until, expires, false);
         seat.seen.clear();
         seat.know(node, sight, false);
+        // Its browser shows an older session, which is looked for.
         self.did(|ops| {
             ops.insert += 1.0;
+            ops.load += 1.0;
             ops.events += 2.0;
         });
         self.sign_ins.add(self.now);
@@ -97,7 +100,7 @@ impl World {
         let seat = &self.seats[place as usize];
         if seat.is_ended || !matches!(seat.session.life(&limits, wall), Life::LiveUntil(_)) {
             let wait = if seat.is_ended { exponential(&mut self.random, self.case.traffic.sign_in_secs) } else { 0 };
-            return self.plan(self.now + wait, super::Event::Seat(place, Step::SignIn));
+            return self.plan(self.now + wait, Event::Seat(place, Step::SignIn));
         }
         let (id, expires, seen) = (seat.session.id, seat.expires, seat.seen_by(node));
         self.did(|ops| ops.requests += 1.0);
@@ -170,10 +173,7 @@ impl World {
                 ops.revoke += 1.0;
                 ops.events += 1.0;
             });
-            if (self.plan.count_endings * SECOND..self.plan.full_feed * SECOND).contains(&self.now) {
-                self.report.endings_counted += 1;
-            }
-            self.end_session(id);
+            self.end_seat(id);
             self.replay(id, expires);
         }
         self.sign_in(place);
@@ -185,18 +185,34 @@ impl World {
         let next = self.now + exponential(&mut self.random, traffic.between_requests_secs);
         let seat = &self.seats[place as usize];
         if next < seat.visit_until {
-            return self.plan(next, super::Event::Seat(place, Step::Request));
+            return self.plan(next, Event::Seat(place, Step::Request));
         }
         let leaves = seat.visit_until.max(self.now + 1);
         if self.random.f64() < traffic.sign_out {
-            return self.plan(leaves, super::Event::Seat(place, Step::SignOut));
+            return self.plan(leaves, Event::Seat(place, Step::SignOut));
         }
         let back = leaves + exponential(&mut self.random, traffic.between_visits_secs);
         let seat = &self.seats[place as usize];
         let over = (seat.session.end(&limits).since(moment(0).wall).as_micros() as Micros).max(self.now + 1);
-        // Nobody comes back in time: another user's session takes the seat when this one is over.
-        let (at, step) = if back < over { (back, Step::Visit) } else { (over, Step::SignIn) };
-        self.plan(at, super::Event::Seat(place, step));
+        if back < over {
+            return self.plan(back, Event::Seat(place, Step::Visit));
+        }
+        // They come back too late: another user's session takes the seat when this one is over. Their sign-in, from a browser
+        // that still shows the old session, ends that one's record if it was not swept yet.
+        let id = seat.session.id;
+        let swept = over + micros(self.rules.swept_after) + self.random.u64(0..micros(self.rules.sweep_every));
+        if back < swept {
+            self.plan(back, Event::Replace(id));
+        }
+        self.plan(over, Event::Seat(place, Step::SignIn));
+    }
+
+    pub(super) fn replace(&mut self, id: SessionId) {
+        self.did(|ops| {
+            ops.revoke += 1.0;
+            ops.events += 1.0;
+        });
+        self.end_seat(id);
     }
 
     fn did(&mut self, count: impl FnOnce(&mut Operations)) {

@@ -13,13 +13,13 @@ pub struct Operations {
     pub confirm_new: f64,
     /// `confirm` that finds it noted: another node's first sight, or one after a restart or a gap.
     pub confirm_again: f64,
-    /// `load`, before each rotation.
+    /// `load`, before each rotation and for the older session that a sign-in shows.
     pub load: f64,
     /// `rotate`.
     pub rotate: f64,
     /// `insert`: sign-ins.
     pub insert: f64,
-    /// `revoke`: sign-outs.
+    /// `revoke`: sign-outs, and sessions replaced by a sign-in.
     pub revoke: f64,
     /// Security events, appended in batches.
     pub events: f64,
