@@ -117,7 +117,7 @@ export const TABLES = {
 
   machine: ({ units }) => [
     `${units.processors} processors, shared by the program that measures, the servers and whatever else ran there (load average ${figure(units.load)} at the start);`,
-    `${figure(units.sessions)} sessions in each store; ${units.at_once} operations at a time; ${millis(units.sync_ms)} for one synced append of 4 kB, half of the time.`,
+    `${figure(units.sessions)} sessions in each store; ${units.at_once} operations at a time; ${millis(units.sync_ms)} at most to write 4 kB over and sync them, half of the time.`,
     `${[...new Set(units.stores.map((store) => store.version))].join(", ")}.`,
   ],
 
