@@ -1,5 +1,5 @@
 // The measured table: what the lab's attacks came to in each browser, kept in docs/measured/ and printed into README.md
-// and docs/storages.md.
+// and docs/storages.md; and the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs.
 //
 //   node ci/measured.mjs                       prints the tables anew
 //   node ci/measured.mjs --check               fails if the printed ones are not those of docs/measured
@@ -10,6 +10,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { filled, rulesOf, selfTest as scaleSelfTest } from "./scale.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(root, "docs", "measured");
@@ -17,6 +18,7 @@ const PAGES = [
   { file: "README.md", table: summary },
   { file: "docs/storages.md", table: everything },
 ];
+const SCALE = "docs/scale.md";
 const BEGIN = "<!-- measured: begin.";
 const END = "<!-- measured: end -->";
 
@@ -57,9 +59,15 @@ export function differences(kept, fresh) {
 // ---- what is printed
 
 function measurements() {
-  const named = readdirSync(folder).filter((name) => name.endsWith(".json")).sort();
+  const named = readdirSync(folder).filter((name) => name.endsWith(".json") && !name.startsWith("scale-")).sort();
   return named.map((name) => readJson(join(folder, name)));
 }
+
+const scale = () => ({
+  units: readJson(join(folder, "scale-units.json")),
+  simulation: readJson(join(folder, "scale-simulation.json")),
+  rules: rulesOf((file) => readFileSync(join(root, file), "utf8")),
+});
 
 const WORDS = { stopped: "stopped", succeeded: "**succeeds**", survives: "survives", lost: "lost", not_applicable: "–", not_measured: "not measured" };
 
@@ -123,10 +131,12 @@ function print({ check }) {
   const all = measurements();
   if (all.length === 0) throw new Error("docs/measured holds no measurement");
   const stale = [];
-  for (const { file, table } of PAGES) {
+  const pages = PAGES.map(({ file, table }) => ({ file, fill: (text) => printed(text, table(all), file) }));
+  pages.push({ file: SCALE, fill: (text) => filled(text, scale()) });
+  for (const { file, fill } of pages) {
     const path = join(root, file);
     const text = readFileSync(path, "utf8");
-    const right = printed(text, table(all), file);
+    const right = fill(text);
     if (text === right) continue;
     if (check) stale.push(file);
     else writeFileSync(path, right);
@@ -149,7 +159,7 @@ function selfTest() {
     ["browsers that differ", cell([one, { ...changed("a", "succeeded"), browser: { name: "C", version: "1" } }], "x", "a").includes("(C)"), true],
   ];
   for (const [what, found, right] of cases) if (found !== right) throw new Error(`${what}: found ${found}, right is ${right}`);
-  console.log(`measured: ${cases.length} comparisons can fail`);
+  console.log(`measured: ${cases.length + scaleSelfTest(scale())} comparisons can fail`);
 }
 
 const [order, name, file] = process.argv.slice(2);
