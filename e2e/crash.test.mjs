@@ -59,6 +59,8 @@ async function startTogether(store) {
     },
     async recover() {
       await recover();
+      // A node that has not noticed the blow yet still calls itself ready.
+      await sleep(T_MS);
       await world.allReady();
       // What was acknowledged a moment before the blow has T to reach the nodes that live.
       await sleep(T_MS);
@@ -219,6 +221,16 @@ class Workload {
   }
 }
 
+/** What a client hears, once the node can tell: a store that comes back answers by and by, a cluster above all. */
+async function answered(world, client) {
+  const last = performance.now() + (world.mayBeUnavailable ? 20_000 : 0);
+  for (;;) {
+    const response = await client.get('/probe');
+    if (response.status !== 503 || performance.now() > last) return response;
+    await sleep(100);
+  }
+}
+
 /** Presents what is left of a session in every way a holder could. */
 async function probe(world, { tokens }) {
   const holder = (cookies) => world.client().holding(cookies);
@@ -232,7 +244,7 @@ async function probe(world, { tokens }) {
   let left = tokens;
   for (const [how, client] of Object.entries(ways)) {
     if (how === 'access' && !tokens.access) continue;
-    const response = await client.get('/probe');
+    const response = await answered(world, client);
     if (response.status !== 200 && response.status !== 401) return { accepted, broken: `probe by ${how} answered ${response.status}: ${response.text}` };
     accepted[how] = response.status === 200;
     if (accepted[how] && client.sessionToken) generation = Math.max(generation ?? 0, generationOf(client.sessionToken));
@@ -277,7 +289,7 @@ async function replayOldTokens(world, journal, random) {
     const old = session.generations.get(random.pick(generations.slice(2)));
     const id = `replay-${session.id}`;
     journal.write({ op: 'ending', id, sessions: [session.id] });
-    const status = (await world.client().holding({ [COOKIE.session]: old }).get('/probe')).status;
+    const { status } = await answered(world, world.client().holding({ [COOKIE.session]: old }));
     if (status !== 401) violations.push(`${session.id}: a token of generation ${generationOf(old)} after ${generations[0]} answered ${status}`);
     else journal.write({ op: 'ended', id });
     replayed += 1;
