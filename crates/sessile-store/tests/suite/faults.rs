@@ -15,9 +15,9 @@ use sessile_store::memory::MemoryStore;
 use sessile_store::record::{SealedAccount, SealedKey, SealedSession};
 use sessile_store::{
     AccountChange, AccountCreation, AccountName, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery,
-    Events, FailureCount, Feed, InsertOutcome, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome,
-    Rotation, SealedBlob, Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens,
-    Use, Vault, WriteOutcome,
+    Events, FailureCount, Feed, InsertOutcome, Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked,
+    RotateOutcome, Rotation, SealedBlob, SessionCopy, Sessions, Stage, StageChange, StoreError, StoredEvent, Taken,
+    TakingIn, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens, Use, Vault, WriteOutcome,
 };
 
 use crate::world::{START, after, crypto, entropy, master, new_session, subject, vault};
@@ -192,6 +192,22 @@ impl Events for Faulty {
     }
     async fn sweep_events(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
         through!(self.sweep_events(before, keep))
+    }
+}
+
+#[async_trait]
+impl Moves for Faulty {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        through!(self.stage())
+    }
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        through!(self.set_stage(expected, next))
+    }
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        through!(self.copies(after, limit))
+    }
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        through!(self.take_in(of, items))
     }
 }
 
