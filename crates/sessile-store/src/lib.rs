@@ -26,6 +26,7 @@ mod column;
 mod contract;
 mod error;
 mod master_key;
+mod migration;
 pub mod record;
 mod seal;
 mod vault;
@@ -49,6 +50,7 @@ pub use contract::{
 };
 pub use error::{SealError, StoreError, WriteOutcome};
 pub use master_key::{MasterKey, MasterKeyRefused};
+pub use migration::{Migration, MigrationError, Progress, Step, Summary};
 pub use record::{AccountName, FailureCount, InvalidName, SealedBlob, StoredEvent, ThrottleKey, TokenRow, Use};
 pub use seal::{Purpose, Sealer};
 pub use vault::{Account, InsertOutcome, Kept, Op, OpCounts, Rotation, SessionPage, Vault};

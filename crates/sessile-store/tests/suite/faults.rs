@@ -23,23 +23,27 @@ use sessile_store::{
 use crate::world::{START, after, crypto, entropy, master, new_session, subject, vault};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+pub(crate) enum When {
     Before,
     After,
 }
 
-/// A memory store whose n-th operation fails.
+/// A store whose n-th operation fails.
 #[derive(Debug)]
-struct Faulty {
-    inner: Arc<MemoryStore>,
-    failing: u32,
-    when: When,
-    asked: AtomicU32,
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn Backend>,
+    pub(crate) failing: u32,
+    pub(crate) when: When,
+    /// Whether every later one fails as well: whoever asked was killed.
+    pub(crate) for_good: bool,
+    /// Shared by stores that are counted together.
+    pub(crate) asked: Arc<AtomicU32>,
 }
 
 impl Faulty {
     fn fault(&self, number: u32, when: When) -> Result<(), StoreError> {
-        if number != self.failing || when != self.when {
+        let failing = number == self.failing && when == self.when;
+        if !failing && !(self.for_good && number > self.failing) {
             return Ok(());
         }
         let outcome = if when == When::Before { WriteOutcome::NotDone } else { WriteOutcome::Unknown };
@@ -238,7 +242,7 @@ enum AfterFault {
 /// and how many sessions of the subject are left.
 async fn scenario(failing: u32, when: When, revocation: AfterFault) -> (u32, u64) {
     let inner = Arc::new(MemoryStore::new());
-    let faulty = Arc::new(Faulty { inner: inner.clone(), failing, when, asked: AtomicU32::new(0) });
+    let faulty = Arc::new(Faulty { inner: inner.clone(), failing, when, for_good: false, asked: Arc::default() });
     let truth = vault(inner.clone()).await;
     let asked = || faulty.asked.load(Ordering::Relaxed);
 

@@ -305,7 +305,7 @@ async fn a_newer_schema_is_refused() {
     set(99);
     for opened in [server(directory.path()), visitor(directory.path())] {
         let refused = opened.unwrap_err();
-        assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2 }), "{refused}");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 3 }), "{refused}");
         assert!(refused.to_string().contains("newer program"), "{refused}");
     }
     let version: i64 =
