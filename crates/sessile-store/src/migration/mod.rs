@@ -108,7 +108,7 @@ pub enum MigrationError {
     )]
     TargetNotEmpty,
     /// An end takes part in another move, or its part in one is over.
-    #[error("the store to move {end} is {}, by another move: {}", .stage.phase.name(), remedy(*.end, .stage.phase))]
+    #[error("the store to move {end} is {}, by another move: {}", .stage.phase.name(), remedy(.end, .stage.phase))]
     Elsewhere {
         /// `from` or `to`.
         end: &'static str,
