@@ -73,7 +73,7 @@ fn migration_exit(error: &MigrationError) -> Exit {
     match error {
         MigrationError::Source(error) | MigrationError::Target(error) => store_exit(error),
         MigrationError::MasterKeys => Exit::Config,
-        MigrationError::SameStore => Exit::Usage,
+        MigrationError::SameStore | MigrationError::NotBegun => Exit::Usage,
         MigrationError::TargetNotEmpty | MigrationError::Mismatch { .. } => Exit::Data,
         MigrationError::Elsewhere { .. } | MigrationError::Over => Exit::Unavailable,
     }

@@ -115,6 +115,9 @@ pub enum MigrationError {
         /// Where it stands.
         stage: Stage,
     },
+    /// No move between the two is under way.
+    #[error("there is no move between these two stores to give up")]
+    NotBegun,
     /// The target serves already.
     #[error("the move is over: the new store serves, and sessions have gone on there")]
     Over,
@@ -213,14 +216,21 @@ impl<'a> Migration<'a> {
     pub async fn abandon(&self) -> Result<(), MigrationError> {
         let source = self.source.stage().await.map_err(MigrationError::Source)?;
         let target = self.target.stage().await.map_err(MigrationError::Target)?;
-        let Some(of) = source.of.filter(|_| source.phase != Phase::Filling) else {
-            return Err(MigrationError::Elsewhere { end: "to", stage: target });
+        let of = match source {
+            Stage { phase: Phase::Filling, .. } => {
+                return Err(MigrationError::Elsewhere { end: "from", stage: source });
+            }
+            Stage { phase: Phase::Serving, of } if of.is_none_or(|of| target != Stage::of(Phase::Filling, of)) => {
+                return Err(MigrationError::NotBegun);
+            }
+            Stage { of: None, .. } => return Err(MigrationError::NotBegun),
+            Stage { of: Some(of), .. } => of,
         };
         let (serving, moving, moved) =
             (Stage::of(Phase::Serving, of), Stage::of(Phase::Moving, of), Stage::of(Phase::Moved, of));
         let filling = Stage::of(Phase::Filling, of);
         match (source.phase, target) {
-            (_, target) if target == serving && source != serving => return Err(MigrationError::Over),
+            (_, target) if target == serving => return Err(MigrationError::Over),
             // Left, and not for this one: the one it was left for may serve.
             (Phase::Moved, target) if target != filling => {
                 return Err(MigrationError::Elsewhere { end: "from", stage: source });
@@ -274,12 +284,14 @@ impl<'a> Migration<'a> {
             return Err(MigrationError::SameStore);
         }
         let filling = Stage::of(Phase::Filling, of);
-        match self.target.set_stage(target, filling).await.map_err(MigrationError::Target)? {
-            StageChange::Changed => Ok(Begun::Copying(of)),
-            StageChange::Otherwise(now) if now == filling => Ok(Begun::Copying(of)),
-            StageChange::Otherwise(stage) => busy("to", stage),
-            StageChange::NotEmpty => Err(MigrationError::TargetNotEmpty),
-        }
+        let refused = match self.target.set_stage(target, filling).await.map_err(MigrationError::Target)? {
+            StageChange::Changed => return Ok(Begun::Copying(of)),
+            StageChange::Otherwise(now) if now == filling => return Ok(Begun::Copying(of)),
+            StageChange::Otherwise(stage) => MigrationError::Elsewhere { end: "to", stage },
+            StageChange::NotEmpty => MigrationError::TargetNotEmpty,
+        };
+        self.set_source(named, source).await?;
+        Err(refused)
     }
 
     /// Copies, and brings what changed meanwhile, until that is little.

@@ -42,8 +42,8 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     fn fault(&self, number: u32, when: When) -> Result<(), StoreError> {
-        let failing = number == self.failing && when == self.when;
-        if !failing && !(self.for_good && number > self.failing) {
+        let fails = (number == self.failing && when == self.when) || (self.for_good && number > self.failing);
+        if !fails {
             return Ok(());
         }
         let outcome = if when == When::Before { WriteOutcome::NotDone } else { WriteOutcome::Unknown };

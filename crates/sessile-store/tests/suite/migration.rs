@@ -262,8 +262,18 @@ async fn memory_to_memory() {
     moves_under_load(End::memory().await, End::memory().await).await;
 }
 
-/// Both ends as one run sees them, which is killed at its n-th operation.
+/// A run that is killed at its n-th operation on both ends together.
 async fn killed_at(n: u32, when: When, source: &End, target: &End) -> Result<Summary, MigrationError> {
+    with_killed_ends(n, when, source, target, async |migration| migration.in_pages_of(3).run().await).await
+}
+
+async fn with_killed_ends<T>(
+    n: u32,
+    when: When,
+    source: &End,
+    target: &End,
+    work: impl AsyncFnOnce(Migration<'_>) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
     let asked = Arc::new(AtomicU32::new(0));
     let mortal =
         |end: &End| Faulty { inner: end.store.clone(), failing: u32::MAX, when, for_good: true, asked: asked.clone() };
@@ -274,7 +284,7 @@ async fn killed_at(n: u32, when: When, source: &End, target: &End) -> Result<Sum
     };
     let (from, to) = (open(source).await, open(target).await);
     match (from, to) {
-        (Ok(from), Ok(to)) => Migration::new(&from, &to, &|_| {}).unwrap().in_pages_of(3).run().await,
+        (Ok(from), Ok(to)) => work(Migration::new(&from, &to, &|_| {}).unwrap()).await,
         (Err(fault), _) | (_, Err(fault)) => Err(MigrationError::Source(fault)),
     }
 }
@@ -327,8 +337,9 @@ async fn killed_anywhere_it_can_be_given_up() {
             if served {
                 assert!(matches!(abandoned, Err(MigrationError::Over)), "{abandoned:?}");
                 assert_moved(&user.known, &source, &target).await;
-            } else if source.store.stage().await.unwrap() == Stage::default() {
-                // Given up; or never begun, and then there is nothing to give up.
+            } else if source.store.stage().await.unwrap().phase == Phase::Serving {
+                // Given up; or hardly begun, and then there is nothing to give up.
+                assert!(matches!(abandoned, Ok(()) | Err(MigrationError::NotBegun)), "{abandoned:?}");
                 assert_eq!(user.known.differences(&source.vault).await, [""; 0]);
                 user.step(&source).await.unwrap();
                 assert_eq!(target.vault.count().await.unwrap(), 0);
@@ -345,6 +356,44 @@ async fn killed_anywhere_it_can_be_given_up() {
             kills += 1;
         }
     }
+}
+
+/// Giving up can be killed too: given up again, it comes to the same end.
+#[tokio::test]
+async fn killed_while_giving_up_it_is_given_up() {
+    let mut points = 0;
+    // Killed while it copied, while the source was closed, and between the two steps of handing over.
+    for reached in [Phase::Serving, Phase::Moving, Phase::Moved] {
+        for when in [When::Before, When::After] {
+            let mut kills = 0;
+            loop {
+                let (source, target) = (End::memory().await, End::memory().await);
+                let user = furnished(&source).await;
+                let mut n = 1;
+                while target.store.stage().await.unwrap().phase != Phase::Filling
+                    || source.store.stage().await.unwrap().phase != reached
+                {
+                    assert!(killed_at(n, When::After, &source, &target).await.is_err(), "never at {reached:?}");
+                    n += 1;
+                }
+                let given_up = with_killed_ends(kills + 1, when, &source, &target, async |one| one.abandon().await);
+                let whole = given_up.await.is_ok();
+                let again = Migration::new(&source.vault, &target.vault, &|_| {}).unwrap().abandon().await;
+                assert!(matches!(again, Ok(()) | Err(MigrationError::NotBegun)), "{again:?}");
+                // The name of a move that is in the way of nothing may be left.
+                assert_eq!(source.store.stage().await.unwrap().phase, Phase::Serving);
+                assert_eq!(target.store.stage().await.unwrap(), Stage::default());
+                assert_eq!(user.known.differences(&source.vault).await, [""; 0]);
+                assert_eq!(target.vault.count().await.unwrap(), 0);
+                if whole {
+                    break;
+                }
+                kills += 1;
+            }
+            points += kills;
+        }
+    }
+    assert!(points > 30, "giving up was cut off at {points} places only");
 }
 
 /// Negative control of "nothing is lost": a target that misses what it was given is found out before it serves, and the

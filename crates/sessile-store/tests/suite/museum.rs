@@ -155,7 +155,7 @@ const MUSEUM: &[(Flaw, &[&str])] = &[
     (Flaw::SweepsTheLiving, &["sessions::sweeping_takes_what_is_over"]),
     (Flaw::LooksThenSweeps, &["races::a_renewed_session_is_not_swept"]),
     (Flaw::LiesAboutOldest, &["feed::an_empty_feed_says_so", "feed::a_gap_is_told"]),
-    (Flaw::KeepsEpoch, &["feed::a_new_history_ends_everything"]),
+    (Flaw::KeepsEpoch, &["feed::a_new_history_ends_everything", "moves::a_store_is_filled_verbatim"]),
     (Flaw::SleepsThrough, &["feed::waiting_ends_with_a_change"]),
     (Flaw::AddsBlindly, &["races::one_of_many_keys_wins"]),
     (Flaw::SortsKeys, &["records::keys_keep_their_order"]),

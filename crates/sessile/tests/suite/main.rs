@@ -2,6 +2,7 @@
 
 mod flaky;
 mod layers;
+mod moving;
 mod outage;
 mod password;
 mod password_throttle;
