@@ -311,7 +311,7 @@ async fn a_newer_schema_is_refused() {
     let version: i64 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
-    set(2);
+    set(3);
     server(directory.path()).unwrap();
 }
 
