@@ -29,6 +29,7 @@ const ONLY_FOR = {
   "tokio-postgres-rustls": ["sessile-store"],
   "tokio-rustls": ["sessile-server"],
   clap: ["sessile-server", "sessile-instruments"],
+  indicatif: ["sessile-server"],
 };
 // rsa: RUSTSEC-2023-0071 has no patch. ring, openssl: one provider of primitives is enough.
 const BANNED = ["rsa", "ring", "openssl", "openssl-sys", "native-tls", "sqlx", "reqwest"];

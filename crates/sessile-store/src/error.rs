@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sessile_core::crypto::{CryptoFault, EntropyFailure};
+use sessile_core::revocation::Phase;
 
 /// Why a store could not do what it was asked.
 ///
@@ -19,6 +20,9 @@ pub enum StoreError {
         /// Whether the operation may have happened all the same.
         outcome: WriteOutcome,
     },
+    /// The store's sessions are being moved, or were. Nothing was written.
+    #[error("{}", of_phase(*.0))]
+    NotServing(Phase),
     /// The disk is full. Revocations still work on the space held back for them; new sessions are refused.
     #[error("the store's disk is full: {0}. Free space on it; new sessions are taken again without a restart")]
     Full(String),
@@ -117,8 +121,12 @@ impl StoreError {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Full(_) | Self::Entropy(_) => true,
-            Self::Corrupt(_)
+            Self::Unavailable { .. }
+            | Self::Full(_)
+            | Self::Entropy(_)
+            | Self::NotServing(Phase::Serving | Phase::Filling | Phase::Moving) => true,
+            Self::NotServing(Phase::Moved)
+            | Self::Corrupt(_)
             | Self::NewerSchema { .. }
             | Self::InUse { .. }
             | Self::Unfit(_)
@@ -126,6 +134,21 @@ impl StoreError {
             | Self::Crypto(_)
             | Self::File { .. }
             | Self::Internal(_) => false,
+        }
+    }
+}
+
+fn of_phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Serving => "the store had not begun to serve; try again",
+        Phase::Filling => {
+            "sessions are still being moved into this store; it serves once `sessile migrate` has verified them. If that was stopped, run it again"
+        }
+        Phase::Moving => {
+            "the sessions of this store are being moved to another one, and nothing is changed meanwhile; try again in a moment. If `sessile migrate` was stopped, run it again, or with --abandon"
+        }
+        Phase::Moved => {
+            "the sessions of this store were moved to another one: name that in store.url. What is left here is of no use any more"
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where Sessile keeps sessions, accounts, signing keys and security events.
 //!
 //! A [`Backend`] keeps sealed records and makes each transition one atomic conditional write; it is the sum of
-//! the small traits in this crate ([`Sessions`], [`Tokens`], [`Feed`], [`Keys`], [`Accounts`], [`Throttles`], [`Events`]). A
+//! the small traits in this crate ([`Sessions`], [`Tokens`], [`Feed`], [`Keys`], [`Accounts`], [`Throttles`], [`Events`], [`Moves`]). A
 //! [`Vault`] around it holds the master key, seals and opens, and is the only place where a session token becomes
 //! [`Stored`](sessile_core::rotation::Stored). Whoever uses a store uses the vault.
 //!
@@ -26,6 +26,7 @@ mod column;
 mod contract;
 mod error;
 mod master_key;
+mod migration;
 pub mod record;
 mod seal;
 mod vault;
@@ -43,11 +44,13 @@ pub mod sqlite;
 
 pub use contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events,
-    EventsFrom, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked,
-    RotateOutcome, Sessions, TOKENS_PER_SESSION, Throttles, TokenAddition, Tokens,
+    EventsFrom, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed, Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves,
+    Revoked, RotateOutcome, SessionCopy, Sessions, Stage, StageChange, TOKENS_PER_SESSION, Taken, TakingIn, Throttles,
+    TokenAddition, Tokens,
 };
 pub use error::{SealError, StoreError, WriteOutcome};
 pub use master_key::{MasterKey, MasterKeyRefused};
+pub use migration::{Migration, MigrationError, Progress, Step, Summary};
 pub use record::{AccountName, FailureCount, InvalidName, SealedBlob, StoredEvent, ThrottleKey, TokenRow, Use};
 pub use seal::{Purpose, Sealer};
 pub use vault::{Account, InsertOutcome, Kept, Op, OpCounts, Rotation, SessionPage, Vault};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
-use sessile_core::revocation::{Applied, FeedItem, Reason, Restart, Seq};
+use sessile_core::revocation::{Applied, FeedItem, Phase, Reason, Restart, Seq};
 use sessile_core::session::{Life, Session};
 use sessile_core::storage::Liveness;
 use sessile_core::{Moment, SessionId};
@@ -61,7 +61,7 @@ impl Engine {
         }
         self.write_events(rest).await;
         for _ in 0..LAST_TRIES {
-            if self.write_uses().await.is_ok() {
+            if self.0.vault.phase() != Phase::Serving || self.write_uses().await.is_ok() {
                 return;
             }
             sleep(RETRY_MIN).await;
@@ -126,8 +126,21 @@ impl Engine {
             let view = self.view();
             (view.position(), view.epoch())
         };
+        let phase_before = self.0.vault.phase();
         let page = self.0.vault.feed(after, PAGE).await?;
         Metrics::add(&self.metrics().feed_pages);
+        if page.phase != phase_before {
+            tracing::warn!(
+                phase = page.phase.name(),
+                "the sessions of this store are being moved, or the move came to an end"
+            );
+        }
+        match page.phase {
+            // What a store that is being filled tells of nobody knows yet, so the view goes stale, and begins anew with the
+            // first page after it: the store has another epoch then.
+            Phase::Filling => return Ok(true),
+            Phase::Serving | Phase::Moving | Phase::Moved => {}
+        }
         // What a page demands is done before the page counts as read: a failure reads it again.
         if epoch_before == Some(page.epoch) && page.head < after {
             self.store_regressed().await?;
@@ -198,6 +211,8 @@ impl Engine {
                 Life::IdleTimeout | Life::AbsoluteTimeout => Some(StreamEnd::Expired),
             },
             Ok(None) => Some(StreamEnd::Ended(Reason::SignOut)),
+            // Whether it lives is known elsewhere.
+            Err(StoreError::NotServing(Phase::Moved)) => Some(StreamEnd::Unknown),
             Err(_) if self.ready().feed_fresh => None,
             Err(_) => Some(StreamEnd::Unknown),
         }
@@ -236,6 +251,9 @@ impl Engine {
                 skip -= 1;
                 continue;
             }
+            if self.0.vault.phase() != Phase::Serving {
+                continue;
+            }
             match self.0.vault.sweep(now.wall.minus(SWEEP_BEHIND), SWEEP_BATCH).await {
                 Ok(swept) => tracing::debug!(swept, "expired records removed"),
                 Err(error) => tracing::warn!(%error, "expired records could not be removed; trying again"),
@@ -254,6 +272,10 @@ impl Engine {
     async fn keep_uses(&self) {
         loop {
             sleep(USES_EVERY).await;
+            if self.0.vault.phase() != Phase::Serving {
+                // Kept, in case the move is given up.
+                continue;
+            }
             if let Err(error) = self.write_uses().await {
                 tracing::warn!(%error, "uses of sessions could not be written; trying again");
             }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Seq};
+use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Phase, Seq};
 
 use super::assumptions::Rules;
 use super::{Micros, micros};
@@ -52,6 +52,6 @@ impl Feed {
         let oldest = self.kept.front().map_or(Seq(self.head().0 + 1), |first| first.seq);
         let skipped = (after.0 + 1).saturating_sub(oldest.0) as usize;
         let entries = self.kept.iter().skip(skipped).take(PAGE).cloned().collect();
-        FeedPage { epoch: Epoch([1; 16]), oldest, head: self.head(), entries }
+        FeedPage { epoch: Epoch([1; 16]), oldest, head: self.head(), entries, phase: Phase::Serving }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Request;
 use sessile::{Admission, Arrival, Engine, EngineConfig, ManualClock, Peer};
 use sessile_core::origin::Origin;
-use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Reason, Seq, View};
+use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Phase, Reason, Seq, View};
 use sessile_core::session::{Method, VerifiedIdentity};
 use sessile_core::{Moment, Monotonic, SessionId, Storage, Timestamp};
 use sessile_store::memory::MemoryStore;
@@ -44,7 +44,7 @@ pub fn view(count: u32) -> u64 {
             FeedEntry { seq: Seq(seq), item: FeedItem::Ended(id, Reason::SignOut) }
         });
         let entries: Vec<_> = entries.collect();
-        let page = FeedPage { epoch: Epoch([1; 16]), oldest: Seq(1), head: Seq(seq), entries };
+        let page = FeedPage { epoch: Epoch([1; 16]), oldest: Seq(1), head: Seq(seq), entries, phase: Phase::Serving };
         let mono = Monotonic::from_millis(second * 1000);
         view.apply(&page, keep, Moment { wall: START, mono });
         most = most.max(view.len());

@@ -130,4 +130,48 @@ pub struct FeedPage {
     pub head: Seq,
     /// Entries after the asked position, in order, without holes. May stop short of `head`: ask again.
     pub entries: Vec<FeedEntry>,
+    /// Whether the store serves.
+    pub phase: Phase,
+}
+
+/// Where a store stands in a move of all sessions from one store to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It serves.
+    #[default]
+    Serving,
+    /// What another store holds is being copied into it. What it lacks may live, so it answers for no session yet.
+    Filling,
+    /// It is being left: it still answers for its sessions, and takes no change that the other store might miss.
+    Moving,
+    /// It was left: the other store answers now. What it still holds may have ended there.
+    Moved,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Serving, Self::Filling, Self::Moving, Self::Moved];
+
+    /// The name as stores keep it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Filling => "filling",
+            Self::Moving => "moving",
+            Self::Moved => "moved",
+        }
+    }
+
+    /// The phase with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// Whether what the store holds says who is signed in.
+    pub const fn answers(self) -> bool {
+        match self {
+            Self::Serving | Self::Moving => true,
+            Self::Filling | Self::Moved => false,
+        }
+    }
 }

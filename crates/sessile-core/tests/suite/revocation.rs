@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile_core::revocation::{Applied, Epoch, FeedEntry, FeedItem, FeedPage, Reason, Restart, Seq, Standing, View};
+use sessile_core::revocation::{
+    Applied, Epoch, FeedEntry, FeedItem, FeedPage, Phase, Reason, Restart, Seq, Standing, View,
+};
 use sessile_core::{Moment, Monotonic, SessionId, Timestamp};
 
 const T: Duration = Duration::from_secs(5);
@@ -23,7 +25,7 @@ fn ended(seq: u64, n: u8) -> FeedEntry {
 }
 
 fn page(head: u64, entries: Vec<FeedEntry>) -> FeedPage {
-    FeedPage { epoch: E1, oldest: Seq(1), head: Seq(head), entries }
+    FeedPage { epoch: E1, oldest: Seq(1), head: Seq(head), entries, phase: Phase::Serving }
 }
 
 fn listening(head: u64) -> View {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Lineage, Reason, Seq, Standing, View};
+use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Lineage, Phase, Reason, Seq, Standing, View};
 use sessile_core::{Moment, Monotonic, SessionId, Timestamp};
 use stateright::{Checker, Model, Property};
 
@@ -92,6 +92,7 @@ impl World {
             oldest: Seq(oldest),
             head: Seq(page.head as u64),
             entries: entries.collect(),
+            phase: Phase::Serving,
         };
         let asked = if self.0 == Weakness::FreshOnArrival { state.now } else { page.asked };
         // A page that an earlier one has overtaken is not applied: the engine reads one at a time.

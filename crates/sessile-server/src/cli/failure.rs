@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sessile::password::AccountError;
 use sessile::{EngineError, StartError};
-use sessile_store::{MasterKeyRefused, SealError, StoreError};
+use sessile_store::{MasterKeyRefused, MigrationError, SealError, StoreError};
 
 use crate::config::Mistakes;
 
@@ -20,6 +20,8 @@ pub enum Failure {
     MasterKey(String),
     /// The store failed or refused.
     Store(StoreError),
+    /// A move of sessions came to no end.
+    Migration(MigrationError),
     /// Something else.
     Other(String),
 }
@@ -51,7 +53,7 @@ impl Failure {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
-            Self::Usage(_) | Self::Config(_) | Self::MasterKey(_) | Self::Other(_) => false,
+            Self::Usage(_) | Self::Config(_) | Self::MasterKey(_) | Self::Migration(_) | Self::Other(_) => false,
         }
     }
 
@@ -61,8 +63,19 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Config(_) | Self::MasterKey(_) => Exit::Config,
             Self::Store(error) => store_exit(error),
+            Self::Migration(error) => migration_exit(error),
             Self::Other(_) => Exit::Failed,
         }
+    }
+}
+
+fn migration_exit(error: &MigrationError) -> Exit {
+    match error {
+        MigrationError::Source(error) | MigrationError::Target(error) => store_exit(error),
+        MigrationError::MasterKeys => Exit::Config,
+        MigrationError::SameStore | MigrationError::NotBegun => Exit::Usage,
+        MigrationError::TargetNotEmpty | MigrationError::Mismatch { .. } => Exit::Data,
+        MigrationError::Elsewhere { .. } | MigrationError::Over => Exit::Unavailable,
     }
 }
 
@@ -72,9 +85,11 @@ fn store_exit(error: &StoreError) -> Exit {
         StoreError::Corrupt(_)
         | StoreError::NewerSchema { .. }
         | StoreError::Sealed(SealError::Altered(_) | SealError::UnknownFormat(_)) => Exit::Data,
-        StoreError::Unavailable { .. } | StoreError::Full(_) | StoreError::InUse { .. } | StoreError::File { .. } => {
-            Exit::Unavailable
-        }
+        StoreError::Unavailable { .. }
+        | StoreError::NotServing(_)
+        | StoreError::Full(_)
+        | StoreError::InUse { .. }
+        | StoreError::File { .. } => Exit::Unavailable,
         StoreError::Entropy(_) | StoreError::Crypto(_) | StoreError::Internal(_) => Exit::Failed,
     }
 }
@@ -92,6 +107,7 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Store(error) => error.fmt(f),
+            Self::Migration(error) => error.fmt(f),
         }
     }
 }
@@ -105,6 +121,12 @@ impl From<Mistakes> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<MigrationError> for Failure {
+    fn from(error: MigrationError) -> Self {
+        Self::Migration(error)
     }
 }
 

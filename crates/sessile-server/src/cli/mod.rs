@@ -7,6 +7,7 @@ mod health;
 mod init;
 mod keys;
 mod lab;
+mod migrate;
 mod opening;
 mod reference;
 mod serve;
@@ -40,7 +41,7 @@ struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Common {
     /// Configuration file [default: sessile.toml here, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -101,6 +102,8 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Move every session, account and key to another store while servers run
+    Migrate(migrate::MigrateArgs),
     /// Attack every place a JWT can live, in the browser that opens the page
     Lab(lab::LabArgs),
     /// Ask a running server whether it is ready: for container health checks
@@ -145,6 +148,7 @@ fn dispatch(common: &Common, command: Command, format: Format) -> Result<ExitCod
         Command::Keys(command) => common.on_store(|loaded| keys::run(loaded, command, format)),
         Command::Audit(command) => audit::run(common, command, format),
         Command::Token(command) => common.on_store(|loaded| token::run(loaded, command, format)),
+        Command::Migrate(args) => migrate::run(common, args, format),
         Command::Lab(args) => lab::run(args),
         Command::Health(args) => health::run(common, &args, format),
     }
@@ -174,7 +178,15 @@ impl Common {
 
     /// Runs a command that works on the store, with its log on standard error: its output is its result.
     fn on_store<T>(&self, command: impl FnOnce(&Loaded) -> Result<T, Failure>) -> Result<T, Failure> {
-        let loaded = self.load(&ServeArgs::default(), Purpose::Data)?;
+        self.on_store_for(Purpose::Data, command)
+    }
+
+    fn on_store_for<T>(
+        &self,
+        purpose: Purpose,
+        command: impl FnOnce(&Loaded) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let loaded = self.load(&ServeArgs::default(), purpose)?;
         let style = Style::choose(loaded.runtime.log_format, Destination::Stderr);
         // A person who gave an order reads what came of it, not that it is being carried out.
         let level = if loaded.settings.log.level.is_given() { loaded.runtime.log_level } else { LogLevel::Warn };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sessile::{Clock, Engine, SystemClock};
 use sessile_core::Timestamp;
+use sessile_core::revocation::Phase;
 use sessile_store::memory::MemoryStore;
 use sessile_store::postgres::PostgresStore;
 use sessile_store::redis::RedisStore;
@@ -36,6 +37,7 @@ pub enum Role {
 pub(super) struct Opening {
     pub(super) vault: Arc<Vault>,
     shared: Option<SharedStore>,
+    role: Role,
     /// The file of a master key that was made for this opening, and may turn out not to be the store's.
     made: Option<PathBuf>,
 }
@@ -65,7 +67,9 @@ impl Opening {
         if let Some(backend) = backend {
             vault.adopt(backend, clock.now().wall).await?;
         }
-        Ok(Self { vault, shared, made: key.made })
+        let opening = Self { vault, shared, role, made: key.made };
+        opening.refuse_a_store_that_was_left()?;
+        Ok(opening)
     }
 
     /// Reaches for the shared store, if there is one; `now` is for what must be ended if it lost writes.
@@ -79,8 +83,17 @@ impl Opening {
         };
         self.vault.adopt(backend, now).await.map_err(|error| match error {
             StoreError::Sealed(SealError::WrongMasterKey { given, sealed }) => self.another_key(&given, &sealed),
-            other => other.into(),
-        })
+            other => Failure::from(other),
+        })?;
+        self.refuse_a_store_that_was_left()
+    }
+
+    // A server on it could admit nobody, and would look as if it had only to wait.
+    fn refuse_a_store_that_was_left(&self) -> Result<(), Failure> {
+        match (self.role, self.vault.phase()) {
+            (Role::Server, Phase::Moved) => Err(StoreError::NotServing(Phase::Moved).into()),
+            (Role::Server | Role::Visitor, _) => Ok(()),
+        }
     }
 
     // Each node needs the key of the first; one made here a moment ago is of no use to anybody.

@@ -53,6 +53,8 @@ pub enum Purpose {
     Serve,
     /// To work on the store from the command line: what only a server needs may be missing.
     Data,
+    /// To move sessions from one store to another: as [`Data`](Self::Data), for each of the two.
+    Move,
 }
 
 /// Something that is allowed and worth saying aloud.

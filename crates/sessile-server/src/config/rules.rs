@@ -269,7 +269,7 @@ impl Rules<'_> {
 
     fn store(&mut self, purpose: Purpose) {
         let Settings { store, keys, .. } = self.settings;
-        if purpose == Purpose::Data && store.url.sound && matches!(*store.url, Some(StoreUrl::Memory)) {
+        if purpose != Purpose::Serve && store.url.sound && matches!(*store.url, Some(StoreUrl::Memory)) {
             store.url.refuse(
                 self.mistakes,
                 "this store lives inside the server process; no command can open it from outside",
@@ -277,7 +277,7 @@ impl Rules<'_> {
             );
         }
         if store.url.sound {
-            self.store_settings();
+            self.store_settings(purpose);
         }
         if sound(&[&keys.master_key, &keys.master_key_file])
             && keys.master_key.is_some()
@@ -293,7 +293,7 @@ impl Rules<'_> {
 
     /// A promise of another kind of store is not kept, and a danger of one must not wait unseen for the day the url
     /// changes.
-    fn store_settings(&mut self) {
+    fn store_settings(&mut self, purpose: Purpose) {
         const SHARED: &str = "a shared store";
         let store = &self.settings.store;
         let url = store.url.as_ref();
@@ -310,7 +310,8 @@ impl Rules<'_> {
             (&store.assume_durability, store.assume_durability.is_some(), redis, "Redis"),
         ];
         for (key, asked, fits, what) in needs {
-            if asked && !fits {
+            // Of the two stores of a move, what is set may be for the other one.
+            if asked && !fits && purpose != Purpose::Move {
                 key.refuse_with(
                     self.mistakes,
                     format!("there is nothing for it to do: store.url does not name {what}"),

@@ -302,7 +302,7 @@ fn secret_of<T>(key: &Found<T>, path: &std::path::Path, mistakes: &mut Mistakes)
 fn ops(settings: &Settings, purpose: Purpose, mistakes: &mut Mistakes) -> OpsSettings {
     let ops = &settings.ops;
     let admin_token = match (&*ops.admin_token, &*ops.admin_token_file) {
-        _ if purpose == Purpose::Data => None,
+        _ if purpose != Purpose::Serve => None,
         (None, None) => None,
         (None, Some(path)) => secret_of(&ops.admin_token_file, path, mistakes),
         (Some(token), _) => {

@@ -62,7 +62,8 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "an administrator's request met a fault of the store");
-        if error.is_retryable() { Self::Unavailable } else { Self::Internal }
+        let elsewhere = matches!(error, StoreError::NotServing(_));
+        if error.is_retryable() || elsewhere { Self::Unavailable } else { Self::Internal }
     }
 }
 

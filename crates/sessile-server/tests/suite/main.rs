@@ -1,6 +1,7 @@
 //! The binary's parts: configuration, command line, operations listener, log; and the gateway.
 
 mod cli_commands;
+mod cli_migrate;
 mod cli_refusals;
 mod cli_serve;
 mod cli_world;

@@ -17,6 +17,7 @@
 //! The suite itself is tested against deliberately broken backends (`tests/suite/museum.rs`): each must fail it.
 
 mod feed;
+mod moves;
 mod races;
 mod records;
 mod sessions;
@@ -175,6 +176,12 @@ checks! {
     records::a_flood_does_not_wash_locks_away proves "R-177";
     records::events_are_read_both_ways proves "R-168";
     records::events_are_forgotten proves "R-177";
+    moves::a_store_that_is_left_changes_nothing proves "I8, I17: nothing is acknowledged that the other store would not have";
+    moves::a_stage_follows_the_expected_one proves "R-173";
+    moves::a_write_is_before_or_refused proves "I8, I17, R-173";
+    moves::copies_are_whole proves "I12, K2";
+    moves::a_store_is_filled_verbatim proves "I8, I10, I13";
+    moves::only_an_empty_store_is_filled proves "I8, E1";
 }
 
 macro_rules! ensure {

@@ -1,14 +1,11 @@
 //! The revocation feed: what every node's view follows.
 
-#[cfg(any(feature = "memory", feature = "redis"))]
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sessile_core::Timestamp;
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
-use sessile_core::revocation::Epoch;
-use sessile_core::revocation::{FeedPage, Reason, Seq};
+use sessile_core::revocation::{Epoch, FeedPage, Reason, Seq};
 #[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 use tokio::sync::watch;
 
@@ -55,9 +52,8 @@ pub enum Continuity {
     },
 }
 
-/// An epoch for a new history. It must differ from any other, and need not be secret: the seed that std draws from the
+/// An epoch for a new history, or the name of a move. It must differ from any other, and need not be secret: the seed that std draws from the
 /// system for each hash map will do, and keeps entropy out of a constructor that cannot fail.
-#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) fn fresh_epoch() -> Epoch {
     let halves = [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)];
     let mut bytes = [0; 16];

@@ -4,6 +4,7 @@ mod accounts;
 mod events;
 mod feed;
 mod keys;
+mod moves;
 mod sessions;
 mod throttles;
 mod tokens;
@@ -14,12 +15,12 @@ use async_trait::async_trait;
 
 pub use accounts::{AccountChange, AccountCreation, Accounts};
 pub use events::{EventQuery, Events, EventsFrom};
-#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use feed::fresh_epoch;
 #[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(crate) use feed::wait_for_change;
 pub use feed::{Continuity, FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Feed};
 pub use keys::{KeyAddition, KeyRevocation, Keys};
+pub use moves::{MoveId, Moves, SessionCopy, Stage, StageChange, Taken, TakingIn};
 pub use sessions::{Confirmation, Insertion, Revoked, RotateOutcome, Sessions};
 pub use throttles::Throttles;
 pub use tokens::{TOKENS_PER_SESSION, TokenAddition, Tokens};
@@ -29,7 +30,9 @@ use crate::record::SealedBlob;
 
 /// A store. Object safe; shared by every thread of a node.
 #[async_trait]
-pub trait Backend: Sessions + Tokens + Feed + Keys + Accounts + Throttles + Events + fmt::Debug + Send + Sync {
+pub trait Backend:
+    Sessions + Tokens + Feed + Keys + Accounts + Throttles + Events + Moves + fmt::Debug + Send + Sync
+{
     /// The name in logs and on the status page, such as `sqlite`.
     fn name(&self) -> &'static str;
 

@@ -3,6 +3,7 @@
 //! Everything is gone when the process ends. The epoch is drawn at each start, so a node that survives its store
 //! notices, and tokens of the last run meet no record (S21).
 
+mod moves;
 mod records;
 mod state;
 mod tokens;
@@ -10,7 +11,7 @@ mod tokens;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use sessile_core::revocation::{Epoch, FeedItem, FeedPage, Reason, Scope, Seq};
+use sessile_core::revocation::{Epoch, FeedItem, FeedPage, Phase, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::{SessionId, Subject, Timestamp};
 use tokio::sync::watch;
@@ -44,8 +45,26 @@ impl MemoryStore {
             .map_err(|_| StoreError::Internal("a defect left the memory store unusable; restart".to_owned()))
     }
 
+    // For what only a store that serves may change.
+    fn writing(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.lock()?;
+        match state.stage.phase {
+            Phase::Serving => Ok(state),
+            phase => Err(StoreError::NotServing(phase)),
+        }
+    }
+
+    // For what says who is signed in.
+    fn answering(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.lock()?;
+        if state.stage.phase.answers() { Ok(state) } else { Err(StoreError::NotServing(state.stage.phase)) }
+    }
+
     fn change<T>(&self, verb: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
-        let mut state = self.lock()?;
+        self.under(self.writing()?, verb)
+    }
+
+    fn under<T>(&self, mut state: MutexGuard<'_, State>, verb: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         let outcome = verb(&mut state);
         let position = state.position();
         self.position.send_if_modified(|seen| std::mem::replace(seen, position) != position);
@@ -101,7 +120,7 @@ impl Sessions for MemoryStore {
     }
 
     async fn load(&self, id: SessionId) -> Result<Option<SealedSession>, StoreError> {
-        Ok(self.lock()?.sessions.get(&id).cloned())
+        Ok(self.answering()?.sessions.get(&id).cloned())
     }
 
     async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError> {
@@ -120,7 +139,7 @@ impl Sessions for MemoryStore {
     }
 
     async fn confirm(&self, id: SessionId, generation: Generation, now: Timestamp) -> Result<Confirmation, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         Ok(match state.sessions.get_mut(&id) {
             Some(record) if !record.is_over(now) => {
                 record.rotation = record.rotation.confirmed(generation, now);
@@ -159,7 +178,7 @@ impl Sessions for MemoryStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         let over = state.over(now, limit);
         for id in &over {
             state.remove(*id);
@@ -188,7 +207,7 @@ impl Feed for MemoryStore {
     }
 
     async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
-        self.change(|state| {
+        self.under(self.lock()?, |state| {
             state.clear_sessions();
             state.epoch = fresh_epoch();
             state.append(FeedItem::AllEnded(reason), now);

@@ -63,7 +63,7 @@ impl Keys for MemoryStore {
 #[async_trait]
 impl Accounts for MemoryStore {
     async fn create_account(&self, account: SealedAccount) -> Result<AccountCreation, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         if state.accounts.contains_key(&account.name) {
             return Ok(AccountCreation::NameTaken);
         }
@@ -85,7 +85,7 @@ impl Accounts for MemoryStore {
         seen: Timestamp,
         now: Timestamp,
     ) -> Result<AccountChange, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         Ok(match state.accounts.get_mut(name) {
             Some(account) if account.password_set_at == seen => {
                 account.sealed = sealed;
@@ -110,7 +110,7 @@ impl Accounts for MemoryStore {
 
 impl MemoryStore {
     fn alter(&self, name: &AccountName, change: impl FnOnce(&mut SealedAccount)) -> Result<AccountChange, StoreError> {
-        Ok(match self.lock()?.accounts.get_mut(name) {
+        Ok(match self.writing()?.accounts.get_mut(name) {
             Some(account) => {
                 change(account);
                 AccountChange::Changed
@@ -123,7 +123,7 @@ impl MemoryStore {
 #[async_trait]
 impl Throttles for MemoryStore {
     async fn note_failure(&self, key: &ThrottleKey, now: Timestamp) -> Result<FailureCount, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         let count = state.failures.entry(*key).or_default();
         *count = count.one_more(now);
         Ok(*count)
@@ -134,12 +134,12 @@ impl Throttles for MemoryStore {
     }
 
     async fn clear_failures(&self, key: &ThrottleKey) -> Result<(), StoreError> {
-        self.lock()?.failures.remove(key);
+        self.writing()?.failures.remove(key);
         Ok(())
     }
 
     async fn sweep_failures(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         let had = state.failures.len() as u64;
         state.failures.retain(|_, count| count.last >= before);
         let excess = (state.failures.len() as u64).saturating_sub(keep);

@@ -7,7 +7,7 @@ use sessile_core::id::TokenId;
 use sessile_core::revocation::{Epoch, FeedEntry, FeedItem, FeedPage, Scope, Seq};
 use sessile_core::{SessionId, Subject, Timestamp};
 
-use crate::contract::{FEED_KEEP_ENTRIES, FEED_KEEP_FOR};
+use crate::contract::{FEED_KEEP_ENTRIES, FEED_KEEP_FOR, Stage};
 use crate::record::{
     AccountName, FailureCount, SealedAccount, SealedBlob, SealedKey, SealedSession, StoredEvent, ThrottleKey, TokenRow,
 };
@@ -15,6 +15,7 @@ use crate::record::{
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) epoch: Epoch,
+    pub(super) stage: Stage,
     pub(super) head: Seq,
     feed: VecDeque<(Timestamp, FeedEntry)>,
     pub(super) sessions: BTreeMap<SessionId, SealedSession>,
@@ -34,6 +35,7 @@ impl State {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
+            stage: Stage::default(),
             head: Seq(0),
             feed: VecDeque::new(),
             sessions: BTreeMap::new(),
@@ -161,6 +163,7 @@ impl State {
             oldest: self.feed.front().map_or(Seq(self.head.0 + 1), |(_, entry)| entry.seq),
             head: self.head,
             entries: self.feed.iter().skip(skip).take(limit).map(|(_, entry)| entry.clone()).collect(),
+            phase: self.stage.phase,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::record::{SealedSession, TokenRow, Use};
 #[async_trait]
 impl Tokens for MemoryStore {
     async fn add_token(&self, row: TokenRow) -> Result<TokenAddition, StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         if state.tokens.contains_key(&row.id) {
             return Ok(TokenAddition::IdTaken);
         }
@@ -29,7 +29,7 @@ impl Tokens for MemoryStore {
     }
 
     async fn find_token(&self, id: TokenId) -> Result<Option<(TokenRow, SealedSession)>, StoreError> {
-        let state = self.lock()?;
+        let state = self.answering()?;
         let Some(row) = state.tokens.get(&id) else { return Ok(None) };
         Ok(state.sessions.get(&row.session).map(|record| (row.clone(), record.clone())))
     }
@@ -40,11 +40,11 @@ impl Tokens for MemoryStore {
     }
 
     async fn remove_token(&self, id: TokenId) -> Result<bool, StoreError> {
-        Ok(self.lock()?.remove_token(id))
+        Ok(self.writing()?.remove_token(id))
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
-        let mut state = self.lock()?;
+        let mut state = self.writing()?;
         for one in uses {
             let Some(mut record) = state.sessions.get(&one.session).filter(|record| !record.is_over(one.at)).cloned()
             else {

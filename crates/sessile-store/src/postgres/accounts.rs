@@ -16,6 +16,7 @@ macro_rules! account_columns {
         "name, subject, created_at, password_set_at, disabled_at, sealed"
     };
 }
+pub(super) use account_columns;
 
 pub(super) async fn create(lanes: &Lanes, new: &SealedAccount) -> Result<AccountCreation, StoreError> {
     const CREATE: &str = concat!(

@@ -82,7 +82,7 @@ pub(super) async fn restart(lanes: &Lanes, reason: Reason, now: Timestamp) -> Re
     let append = statement!(APPEND_ALL_ENDED, reason, now);
     let drop_sessions = statement!("DELETE FROM sessions");
     lanes
-        .end_all(&[statement!(ALONE), statement!(DROP_TOKENS), drop_sessions, statement!(RENEW), append])
+        .change_all(&[statement!(ALONE), statement!(DROP_TOKENS), drop_sessions, statement!(RENEW), append])
         .await
         .map(drop)
 }

@@ -33,7 +33,7 @@ pub(super) async fn append(lanes: &Lanes, events: &[Event]) -> Result<(), StoreE
     let requests: Vec<Option<&str>> =
         events.iter().map(|event| event.request.as_ref().map(|id| id.0.as_str())).collect();
     let append = statement!(APPEND, at, names, reasons, subjects, sessions, clients, requests);
-    lanes.write(&[statement!(TURN, schema), append]).await.map(drop)
+    lanes.write_always(&[statement!(TURN, schema), append]).await.map(drop)
 }
 
 pub(super) async fn read(lanes: &Lanes, query: &EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
@@ -73,7 +73,7 @@ pub(super) async fn sweep(lanes: &Lanes, before: Timestamp, keep: u64) -> Result
     const BEYOND: &str = "DELETE FROM events WHERE seq IN (SELECT seq FROM events
         WHERE seq <= (SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET $1) ORDER BY seq FOR UPDATE SKIP LOCKED)";
     let (before, keep) = (millis(before), column(keep));
-    let answers = lanes.write(&[statement!(OLD, before), statement!(BEYOND, keep)]).await?;
+    let answers = lanes.write_always(&[statement!(OLD, before), statement!(BEYOND, keep)]).await?;
     Ok(answers.iter().map(|answer| answer.affected).sum())
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use sessile_core::revocation::Phase;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
@@ -47,6 +48,15 @@ pub(super) fn outcome(stopped: &Stopped) -> WriteOutcome {
     }
 }
 
+/// What `require_stage` raises; the message is the phase's name.
+const STAGE: &str = "SESTG";
+
+fn not_serving(error: &Error) -> StoreError {
+    let name = error.as_db_error().map_or("", DbError::message);
+    let unknown = || StoreError::Corrupt(format!("the store is in a phase {name:?}, which this program does not know"));
+    Phase::from_name(name).map_or_else(unknown, StoreError::NotServing)
+}
+
 /// The fault to report.
 pub(super) fn fault(error: &Error, outcome: WriteOutcome) -> StoreError {
     let why = describe(error);
@@ -55,6 +65,7 @@ pub(super) fn fault(error: &Error, outcome: WriteOutcome) -> StoreError {
     };
     let class = code.code().get(..2).unwrap_or_default();
     match class {
+        _ if code.code() == STAGE => not_serving(error),
         _ if *code == SqlState::DISK_FULL => StoreError::Full(why),
         // Data corrupted; or the tables are not there: somebody dropped them.
         _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => StoreError::Corrupt(why),

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::flight::{Statement, statement};
 use super::lanes::Lanes;
+use super::moves;
 use super::row::{column, get, millis, number, octets, unreadable};
 use super::server::{headless, miscounted};
 use crate::contract::{Continuity, FEED_KEEP_ENTRIES, FEED_KEEP_FOR};
@@ -47,6 +48,7 @@ pub(super) async fn page(lanes: &Lanes, after: Seq, limit: u32) -> Result<FeedPa
     let answers = lanes
         .read(&[
             statement!("SELECT epoch, seq, (SELECT min(seq) FROM feed) FROM feed_head"),
+            statement!(moves::STAGE),
             statement!(
                 "SELECT seq, kind, session, reason FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2",
                 after,
@@ -54,7 +56,7 @@ pub(super) async fn page(lanes: &Lanes, after: Seq, limit: u32) -> Result<FeedPa
             ),
         ])
         .await?;
-    let [standing, entries] = &answers[..] else { return Err(miscounted()) };
+    let [standing, stage, entries] = &answers[..] else { return Err(miscounted()) };
     let row = standing.rows.first().ok_or_else(headless)?;
     let head = Seq(number(row, 1)?);
     let oldest: Option<i64> = get(row, 2)?;
@@ -63,6 +65,7 @@ pub(super) async fn page(lanes: &Lanes, after: Seq, limit: u32) -> Result<FeedPa
         oldest: oldest.map_or(Seq(head.0.saturating_add(1)), |seq| Seq(super::row::count(seq))),
         head,
         entries: entries.rows.iter().map(entry).collect::<Result<_, _>>()?,
+        phase: moves::stage_of(Some(stage))?.phase,
     })
 }
 

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::Opener;
 use super::fault::{Class, class, fault, outcome};
-use super::flight::{Answer, Statement, Stopped, fly};
+use super::flight::{Answer, Statement, Stopped, fly, statement};
+use super::moves;
 use super::pool::{Lease, Pool};
 use super::server::{in_recovery, miscounted, refuse_standby};
 use super::{PostgresOptions, SchemaName};
@@ -60,7 +61,7 @@ impl Lanes {
     /// Reads, all of one instant, from the primary.
     pub(super) async fn read(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
         let mut guarded = vec![in_recovery()];
-        guarded.extend(statements.iter().map(|one| Statement { sql: one.sql, parameters: one.parameters.clone() }));
+        guarded.extend(statements.iter().map(again));
         let deadline = Instant::now() + self.read_deadline;
         let mut again = true;
         loop {
@@ -99,19 +100,58 @@ impl Lanes {
         }
     }
 
-    /// Writes: all of the statements or none.
+    /// Reads what says who is signed in, if the store's phase lets it say so.
+    pub(super) async fn answer(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
+        let mut asked = vec![statement!(moves::STAGE)];
+        asked.extend(statements.iter().map(again));
+        let mut answers = self.read(&asked).await?;
+        let phase = moves::stage_of(answers.first())?.phase;
+        if !phase.answers() {
+            return Err(StoreError::NotServing(phase));
+        }
+        answers.remove(0);
+        Ok(answers)
+    }
+
+    /// Writes: all of the statements or none; none if the store does not serve.
     pub(super) async fn write(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
+        self.commit_if_serving(&self.common, self.write_deadline, statements).await
+    }
+
+    /// Writes whatever the store's phase is.
+    pub(super) async fn write_always(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
         self.commit(&self.common, self.write_deadline, statements).await
     }
 
     /// Writes over the reserve: for what ends something. A flood of sign-ins never stands before a revocation (L3, S12).
     pub(super) async fn end(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
-        self.commit(&self.reserve, self.write_deadline, statements).await
+        self.commit_if_serving(&self.reserve, self.write_deadline, statements).await
     }
 
     /// The same, for what may touch every record.
     pub(super) async fn end_all(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
+        self.commit_if_serving(&self.reserve, self.write_deadline * PATIENCE_FOR_ALL, statements).await
+    }
+
+    /// The same, whatever the store's phase is.
+    pub(super) async fn change_all(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, StoreError> {
         self.commit(&self.reserve, self.write_deadline * PATIENCE_FOR_ALL, statements).await
+    }
+
+    async fn commit_if_serving(
+        &self,
+        pool: &Arc<Pool>,
+        patience: Duration,
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut guarded = vec![statement!("SELECT require_stage('serving', NULL)")];
+        guarded.extend(statements.iter().map(again));
+        let mut answers = self.commit(pool, patience, &guarded).await?;
+        if answers.is_empty() {
+            return Err(miscounted());
+        }
+        answers.remove(0);
+        Ok(answers)
     }
 
     async fn commit(
@@ -192,6 +232,10 @@ impl Lanes {
             self.schema.quoted()
         )
     }
+}
+
+fn again<'a>(statement: &Statement<'a>) -> Statement<'a> {
+    Statement { sql: statement.sql, parameters: statement.parameters.clone() }
 }
 
 async fn within<T>(

@@ -34,6 +34,12 @@
 //! runs. Run `sessile session revoke --all` after the first two; against the third there is synchronous replication, which
 //! [`durability`](crate::Backend::durability) shows as [`Replicated`](crate::Durability::Replicated).
 //!
+//! # A move takes its turn
+//!
+//! Each write begins with `require_stage`, which holds an advisory lock shared until the commit and then looks at the
+//! store's phase. A change of the phase holds the lock alone. It costs a write a few microseconds and no round trip, and
+//! nobody has to wait until every node has heard of the new phase.
+//!
 //! # Poolers
 //!
 //! Between the store and the database there may be pgbouncer in transaction mode: there are no prepared statements
@@ -54,6 +60,7 @@ mod flight;
 mod keys;
 mod lanes;
 mod listener;
+mod moves;
 mod pool;
 mod row;
 mod schema;

@@ -7,7 +7,7 @@ use super::fault::{describe, fault};
 use crate::error::{StoreError, WriteOutcome};
 
 /// Step n leads from schema version n to n + 1. A step that was ever released is never edited.
-pub(super) const STEPS: &[&str] = &[V1];
+pub(super) const STEPS: &[&str] = &[V1, V2];
 
 // Texts that are compared or listed in order are compared by their bytes, whatever the database's language. What is
 // sealed does not compress. Activity rewrites a session's row: room on its page keeps that off the indexes.
@@ -111,6 +111,24 @@ CREATE TABLE events (
     request text
 );
 CREATE INDEX events_by_time ON events (at);
+"#;
+
+// Writers hold the turn shared from before they look until their commit, and a change of stage holds it alone: it waits
+// for the writes under way, and those that come later see it.
+const V2: &str = r#"
+ALTER TABLE store ADD COLUMN phase text NOT NULL DEFAULT 'serving', ADD COLUMN move bytea;
+
+CREATE FUNCTION require_stage(wanted text, wanted_move bytea) RETURNS void LANGUAGE plpgsql AS $body$
+DECLARE
+    found record;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sessile stage ' || current_schema(), 0));
+    SELECT s.phase, s.move INTO found FROM store s;
+    IF found.phase <> wanted OR (wanted_move IS NOT NULL AND found.move IS DISTINCT FROM wanted_move) THEN
+        RAISE EXCEPTION '%', found.phase USING ERRCODE = 'SESTG';
+    END IF;
+END
+$body$;
 "#;
 
 /// Brings the schema to the version that `steps` lead to, in one transaction: killed at any point, it is either as it
@@ -238,25 +256,25 @@ mod tests {
         migrate(&client, &schema, STEPS).await.unwrap();
         let epoch = "SELECT encode(epoch, 'hex') FROM older.feed_head";
         let before = text(&client, epoch).await;
-        migrate(&client, &schema, &[V1, NEXT]).await.unwrap();
-        assert_eq!((version(&client, &schema).await.unwrap(), text(&client, epoch).await), (Some(2), before));
+        migrate(&client, &schema, &[V1, V2, NEXT]).await.unwrap();
+        assert_eq!((version(&client, &schema).await.unwrap(), text(&client, epoch).await), (Some(3), before));
         // Done is done: a second start runs nothing.
-        migrate(&client, &schema, &[V1, NEXT]).await.unwrap();
+        migrate(&client, &schema, &[V1, V2, NEXT]).await.unwrap();
         assert_eq!(text(&client, "SELECT count(*)::text FROM older.notes").await, "1");
         let refused = migrate(&client, &schema, STEPS).await.unwrap_err();
-        assert!(matches!(refused, StoreError::NewerSchema { found: 2, known: 1 }), "{refused}");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 3, known: 2 }), "{refused}");
     }
 
     /// S22: a step that fails leaves nothing behind, neither of itself nor of the steps before it.
     #[tokio::test]
     async fn a_failed_step_undoes_them_all() {
         let (client, schema) = (shared().client().await, schema("failing"));
-        let failing = [V1, NEXT, "CREATE TABLE half (one int); INSERT INTO nowhere VALUES (1);"];
+        let failing = [V1, V2, NEXT, "CREATE TABLE half (one int); INSERT INTO nowhere VALUES (1);"];
         migrate(&client, &schema, &failing).await.unwrap_err();
         assert_eq!((version(&client, &schema).await.unwrap(), tables(&client, &schema).await), (None, 0));
         // Negative control: without the fault the same steps go through.
-        migrate(&client, &schema, &failing[..2]).await.unwrap();
-        assert_eq!(version(&client, &schema).await.unwrap(), Some(2));
+        migrate(&client, &schema, &failing[..3]).await.unwrap();
+        assert_eq!(version(&client, &schema).await.unwrap(), Some(3));
     }
 
     /// S22: of many that start at once on an old schema, one migrates; the steps would fail if run twice.
@@ -265,7 +283,7 @@ mod tests {
         migrate(&shared().client().await, &schema("many"), STEPS).await.unwrap();
         let mut starting = JoinSet::new();
         for _ in 0..5 {
-            starting.spawn(async { migrate(&shared().client().await, &schema("many"), &[V1, NEXT]).await });
+            starting.spawn(async { migrate(&shared().client().await, &schema("many"), &[V1, V2, NEXT]).await });
         }
         for ended in starting.join_all().await {
             ended.unwrap();
@@ -279,7 +297,9 @@ mod tests {
         let (client, schema) = (shared().client().await, schema("cut_off"));
         let migrating = tokio::spawn({
             let schema = schema.clone();
-            async move { migrate(&shared().client().await, &schema, &[V1, NEXT, "SELECT pg_sleep(60), 'cut_off'"]).await }
+            async move {
+                migrate(&shared().client().await, &schema, &[V1, V2, NEXT, "SELECT pg_sleep(60), 'cut_off'"]).await
+            }
         });
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60), ''cut_off''%'";
         let begun = Instant::now();
@@ -289,7 +309,7 @@ mod tests {
         }
         migrating.await.unwrap().unwrap_err();
         assert_eq!((version(&client, &schema).await.unwrap(), tables(&client, &schema).await), (None, 0));
-        migrate(&client, &schema, &[V1, NEXT]).await.unwrap();
-        assert_eq!(version(&client, &schema).await.unwrap(), Some(2));
+        migrate(&client, &schema, &[V1, V2, NEXT]).await.unwrap();
+        assert_eq!(version(&client, &schema).await.unwrap(), Some(3));
     }
 }

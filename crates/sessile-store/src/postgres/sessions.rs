@@ -15,7 +15,7 @@ use crate::record::SealedSession;
 
 // The index for sweeping holds the end in steps of ten minutes: activity moves it, and an index entry that moved
 // with each renewal would cost more than the renewal.
-const BUCKET_MILLIS: i64 = 10 * 60 * 1000;
+pub(super) const BUCKET_MILLIS: i64 = 10 * 60 * 1000;
 const _: () = assert!(BUCKET_MILLIS == 600_000);
 
 // `now - last_seen_at` cannot overflow; `last_seen_at + idle` could.
@@ -126,7 +126,7 @@ pub(super) async fn insert(lanes: &Lanes, new: &SealedSession, cap: u32) -> Resu
 
 pub(super) async fn load(lanes: &Lanes, id: SessionId) -> Result<Option<SealedSession>, StoreError> {
     let id: &[u8] = id.as_bytes();
-    let answers = lanes.read(&[statement!(LOAD, id)]).await?;
+    let answers = lanes.answer(&[statement!(LOAD, id)]).await?;
     one(answers.first())
 }
 

@@ -10,10 +10,11 @@ use sessile_core::{SessionId, Subject, Timestamp};
 
 use super::flight::statement;
 use super::server::miscounted;
-use super::{PostgresStore, accounts, ending, events, feed, keys, row, sessions, throttles, tokens};
+use super::{PostgresStore, accounts, ending, events, feed, keys, moves, row, sessions, throttles, tokens};
 use crate::contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events, Feed,
-    Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles, TokenAddition, Tokens,
+    Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked, RotateOutcome, SessionCopy, Sessions, Stage,
+    StageChange, Taken, TakingIn, Throttles, TokenAddition, Tokens,
 };
 use crate::error::StoreError;
 use crate::record::{
@@ -35,7 +36,7 @@ impl Backend for PostgresStore {
     async fn master_witness(&self, witness: SealedBlob) -> Result<SealedBlob, StoreError> {
         let bytes = witness.as_bytes();
         let keep = statement!("UPDATE store SET witness = $1 WHERE witness IS NULL", bytes);
-        let answers = self.lanes.write(&[keep, statement!("SELECT witness FROM store")]).await?;
+        let answers = self.lanes.write_always(&[keep, statement!("SELECT witness FROM store")]).await?;
         let missing = || StoreError::Corrupt("the table store has lost its row".to_owned());
         row::sealed(answers.last().ok_or_else(miscounted)?.rows.first().ok_or_else(missing)?, 0)
     }
@@ -202,5 +203,24 @@ impl Events for PostgresStore {
 
     async fn sweep_events(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
         events::sweep(&self.lanes, before, keep).await
+    }
+}
+
+#[async_trait]
+impl Moves for PostgresStore {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        moves::stage(&self.lanes).await
+    }
+
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        moves::set_stage(&self.lanes, expected, next).await
+    }
+
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        moves::copies(&self.lanes, after, limit).await
+    }
+
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        moves::take_in(&self.lanes, of, items).await
     }
 }

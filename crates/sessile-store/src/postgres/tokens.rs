@@ -20,6 +20,7 @@ macro_rules! token_columns {
         "id, session, subject, issued_at, expires_at, last_used_at"
     };
 }
+pub(super) use token_columns;
 
 pub(super) async fn add(lanes: &Lanes, new: &TokenRow) -> Result<TokenAddition, StoreError> {
     // The record is locked: it stays until the row is there, and additions to it take turns.
@@ -61,7 +62,7 @@ pub(super) async fn find(lanes: &Lanes, id: TokenId) -> Result<Option<(TokenRow,
             t.id, t.session, t.subject, t.issued_at, t.expires_at, t.last_used_at
         FROM tokens t JOIN sessions s ON s.id = t.session WHERE t.id = $1";
     let id: &[u8] = id.as_bytes();
-    let answers = lanes.read(&[statement!(FIND, id)]).await?;
+    let answers = lanes.answer(&[statement!(FIND, id)]).await?;
     let row = answers.first().and_then(|answer| answer.rows.first());
     row.map(|row| Ok((token(row, SESSION_WIDTH)?, session(row, 0)?))).transpose()
 }
@@ -127,7 +128,7 @@ fn columns(uses: &[Use]) -> Columns<'_> {
     (sessions, tokens, moments)
 }
 
-fn token(row: &Row, first: usize) -> Result<TokenRow, StoreError> {
+pub(super) fn token(row: &Row, first: usize) -> Result<TokenRow, StoreError> {
     Ok(TokenRow {
         id: TokenId::from_bytes(octets(row, first)?),
         session: SessionId::from_bytes(octets(row, first + 1)?),

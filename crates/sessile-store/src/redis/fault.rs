@@ -1,6 +1,7 @@
 //! What an error of the driver or the server means.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use sessile_core::revocation::Phase;
 
 use crate::error::{StoreError, WriteOutcome};
 
@@ -61,6 +62,12 @@ fn by_text(error: &RedisError) -> Class {
 
 /// The fault to report; `outcome` is what is known of a call that got no answer.
 pub(super) fn fault(verb: &str, error: &RedisError, outcome: WriteOutcome) -> StoreError {
+    if error.code() == Some("NOTSERVING") {
+        let name = error.detail().unwrap_or_default();
+        let unknown =
+            || StoreError::Corrupt(format!("the store is in a phase {name:?}, which this program does not know"));
+        return Phase::from_name(name).map_or_else(unknown, StoreError::NotServing);
+    }
     match class(error) {
         Class::Full => StoreError::Full(format!(
             "the Redis server is at its maxmemory and refused `{verb}` ({error}); sessions can still be ended"

@@ -8,7 +8,7 @@
 //!
 //! | Key | What it is |
 //! |---|---|
-//! | `store` | epoch, house, head of the feed, master witness, schema |
+//! | `store` | epoch, house, head of the feed, master witness, schema, phase, move |
 //! | `HOUSE:session:ID` | a record |
 //! | `HOUSE:sessions`, `HOUSE:over`, `HOUSE:subject:SUBJECT` | identifiers of all records in order, by their end, by subject |
 //! | `HOUSE:token:ID`, `HOUSE:tokens:SESSION` | rows of storage `database` |
@@ -57,6 +57,7 @@ mod fault;
 mod follower;
 mod inspect;
 mod link;
+mod moves;
 mod records;
 mod reply;
 mod row;
@@ -172,7 +173,7 @@ struct Standing {
 }
 
 // What a newer program may raise.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 
 /// A store in Redis or Valkey. Share it as `Arc<dyn Backend>`; dropping it ends its connections.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use redis::Value;
 use sessile_core::crypto::Algorithm;
 use sessile_core::event::Event;
 use sessile_core::id::TokenId;
-use sessile_core::revocation::{FeedEntry, FeedItem, Reason, Seq};
+use sessile_core::revocation::{FeedEntry, FeedItem, Phase, Reason, Seq};
 use sessile_core::rotation::RotationState;
 use sessile_core::{SessionId, Timestamp};
 
@@ -225,6 +225,12 @@ pub(super) fn place(value: Value) -> Result<u64, StoreError> {
 fn unless_empty<T>(value: Value, read: impl FnOnce(Value) -> Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     let bytes = bytes(value)?;
     if bytes.is_empty() { Ok(None) } else { read(Value::BulkString(bytes)).map(Some) }
+}
+
+pub(super) fn phase(value: Value) -> Result<Phase, StoreError> {
+    let name = text(value)?;
+    let unknown = || StoreError::Corrupt(format!("the store is in a phase {name:?}, which this program does not know"));
+    Phase::from_name(&name).ok_or_else(unknown)
 }
 
 pub(super) fn blob(value: Value) -> Result<SealedBlob, StoreError> {

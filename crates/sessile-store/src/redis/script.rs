@@ -11,6 +11,11 @@ use crate::contract::FEED_KEEP_ENTRIES;
 const RESERVE: &str = "#!lua flags=allow-oom\n";
 const ROOM: &str = "#!lua\n";
 
+// In which phases of the store a verb runs; in the others it is refused by its first line.
+const ALWAYS: &str = "";
+const SERVING: &str = "if phase() ~= 'serving' then return refuse() end";
+const ANSWERING: &str = "if phase() == 'filling' or phase() == 'moved' then return refuse() end";
+
 /// A script and its digest.
 #[derive(Debug)]
 pub(super) struct Verb {
@@ -20,9 +25,9 @@ pub(super) struct Verb {
 }
 
 impl Verb {
-    fn new(name: &'static str, need: &str, body: &str) -> Self {
+    fn new(name: &'static str, need: &str, when: &str, body: &str) -> Self {
         let common = include_str!("scripts/common.lua");
-        let source = format!("{need}local FEED_KEEP_ENTRIES = {FEED_KEEP_ENTRIES}\n{common}\n{body}");
+        let source = format!("{need}local FEED_KEEP_ENTRIES = {FEED_KEEP_ENTRIES}\n{common}\n{when}\n{body}");
         let digest = Script::new(&source).get_hash().to_owned();
         Self { name, source, digest }
     }
@@ -68,9 +73,9 @@ impl Call {
 }
 
 macro_rules! verbs {
-    ($($name:ident needs $need:ident;)+) => {
+    ($($name:ident needs $need:ident, $when:ident;)+) => {
         $(pub(in crate::redis) static $name: LazyLock<Verb> = LazyLock::new(|| {
-            Verb::new(stringify!($name), $need, include_str!(concat!("scripts/", stringify!($name), ".lua")))
+            Verb::new(stringify!($name), $need, $when, include_str!(concat!("scripts/", stringify!($name), ".lua")))
         });)+
     };
 }
@@ -81,39 +86,43 @@ pub(super) mod verb {
     use super::*;
 
     verbs! {
-        open needs RESERVE;
-        master_witness needs RESERVE;
-        insert needs ROOM;
-        load needs RESERVE;
-        rotate needs RESERVE;
-        confirm needs RESERVE;
-        revoke needs RESERVE;
-        list needs RESERVE;
-        sweep needs RESERVE;
-        clear needs RESERVE;
-        count needs RESERVE;
-        add_token needs ROOM;
-        find_token needs RESERVE;
-        list_tokens needs RESERVE;
-        remove_token needs RESERVE;
-        note_uses needs RESERVE;
-        feed needs RESERVE;
-        restart needs RESERVE;
-        load_keys needs RESERVE;
-        add_key needs RESERVE;
-        revoke_key needs RESERVE;
-        forget_keys needs RESERVE;
-        create_account needs ROOM;
-        find_account needs RESERVE;
-        set_password needs RESERVE;
-        set_disabled needs RESERVE;
-        list_accounts needs RESERVE;
-        note_failure needs ROOM;
-        failures needs RESERVE;
-        clear_failures needs RESERVE;
-        sweep_failures needs RESERVE;
-        append_events needs ROOM;
-        events needs RESERVE;
-        sweep_events needs RESERVE;
+        open needs RESERVE, ALWAYS;
+        master_witness needs RESERVE, ALWAYS;
+        insert needs ROOM, SERVING;
+        load needs RESERVE, ANSWERING;
+        rotate needs RESERVE, SERVING;
+        confirm needs RESERVE, SERVING;
+        revoke needs RESERVE, SERVING;
+        list needs RESERVE, ALWAYS;
+        sweep needs RESERVE, SERVING;
+        clear needs RESERVE, ALWAYS;
+        count needs RESERVE, ALWAYS;
+        add_token needs ROOM, SERVING;
+        find_token needs RESERVE, ANSWERING;
+        list_tokens needs RESERVE, ALWAYS;
+        remove_token needs RESERVE, SERVING;
+        note_uses needs RESERVE, SERVING;
+        feed needs RESERVE, ALWAYS;
+        restart needs RESERVE, ALWAYS;
+        load_keys needs RESERVE, ALWAYS;
+        add_key needs RESERVE, SERVING;
+        revoke_key needs RESERVE, SERVING;
+        forget_keys needs RESERVE, SERVING;
+        create_account needs ROOM, SERVING;
+        find_account needs RESERVE, ALWAYS;
+        set_password needs RESERVE, SERVING;
+        set_disabled needs RESERVE, SERVING;
+        list_accounts needs RESERVE, ALWAYS;
+        note_failure needs ROOM, SERVING;
+        failures needs RESERVE, ALWAYS;
+        clear_failures needs RESERVE, SERVING;
+        sweep_failures needs RESERVE, SERVING;
+        append_events needs ROOM, ALWAYS;
+        events needs RESERVE, ALWAYS;
+        sweep_events needs RESERVE, ALWAYS;
+        stage needs RESERVE, ALWAYS;
+        set_stage needs RESERVE, ALWAYS;
+        copies needs RESERVE, ALWAYS;
+        take_in needs ROOM, ALWAYS;
     }
 }

@@ -160,9 +160,10 @@ impl Tokens for RedisStore {
 impl Feed for RedisStore {
     async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
         let call = self.with_known(self.link.call().with(after.0).with(limit));
-        let [oldest, entries, epoch, head, mark] = exactly(self.link.read(&verb::feed, call).await?)?;
+        let [oldest, entries, phase, epoch, head, mark] = exactly(self.link.read(&verb::feed, call).await?)?;
         let (epoch, head) = self.learn([epoch, head, mark])?;
-        Ok(FeedPage { epoch, oldest: Seq(row::place(oldest)?), head, entries: row::feed_entries(entries)? })
+        let (oldest, phase) = (Seq(row::place(oldest)?), row::phase(phase)?);
+        Ok(FeedPage { epoch, oldest, head, entries: row::feed_entries(entries)?, phase })
     }
 
     async fn changed(&self, after: Seq) {

@@ -16,6 +16,12 @@ pub(super) fn create(connection: &Connection, new: &SealedAccount) -> Result<Acc
     if connection.prepare_cached("SELECT 1 FROM accounts WHERE subject = ?")?.exists([new.subject.as_str()])? {
         return Ok(AccountCreation::SubjectTaken);
     }
+    put(connection, new)?;
+    Ok(AccountCreation::Created)
+}
+
+/// Writes an account whose name and subject are free.
+pub(super) fn put(connection: &Connection, new: &SealedAccount) -> Result<()> {
     connection.prepare_cached(&format!("INSERT INTO accounts ({ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?)"))?.execute(
         params![
             new.name.as_str(),
@@ -26,7 +32,7 @@ pub(super) fn create(connection: &Connection, new: &SealedAccount) -> Result<Acc
             new.sealed.as_bytes(),
         ],
     )?;
-    Ok(AccountCreation::Created)
+    Ok(())
 }
 
 pub(super) fn find(connection: &Connection, name: &AccountName) -> Result<Option<SealedAccount>> {

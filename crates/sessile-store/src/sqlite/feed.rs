@@ -5,6 +5,7 @@ use sessile_core::revocation::{FeedEntry, FeedItem, FeedPage, Reason, Seq};
 use sessile_core::{SessionId, Timestamp};
 
 use super::connection::position;
+use super::moves;
 use super::row::{column, count, millis, unreadable};
 use crate::contract::{FEED_KEEP_ENTRIES, FEED_KEEP_FOR};
 
@@ -42,7 +43,13 @@ pub(super) fn page(connection: &Connection, after: Seq, limit: u32) -> Result<Fe
         .prepare_cached("SELECT seq, kind, session, reason FROM feed WHERE seq > ? ORDER BY seq LIMIT ?")?
         .query_map(params![column(after.0), limit], entry)?
         .collect::<Result<_>>()?;
-    Ok(FeedPage { epoch, oldest: oldest.map_or(Seq(head.0.saturating_add(1)), |seq| Seq(count(seq))), head, entries })
+    Ok(FeedPage {
+        epoch,
+        oldest: oldest.map_or(Seq(head.0.saturating_add(1)), |seq| Seq(count(seq))),
+        head,
+        entries,
+        phase: moves::stage(connection)?.phase,
+    })
 }
 
 /// Whether there are entries past their keeping.

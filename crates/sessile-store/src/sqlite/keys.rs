@@ -25,6 +25,13 @@ pub(super) fn add(connection: &Connection, new: &SealedKey, expected_newest: Opt
     if taken || newest(connection)?.as_deref() != expected_newest.map(KeyId::as_str) {
         return Ok(KeyAddition::Lost);
     }
+    put(connection, new)?;
+    feed::append(connection, FeedItem::KeysChanged, new.created_at)?;
+    Ok(KeyAddition::Added)
+}
+
+/// Writes a key whose id is free, as the newest.
+pub(super) fn put(connection: &Connection, new: &SealedKey) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO signing_keys (id, algorithm, created_at, active_from, revoked_at, sealed)
@@ -38,8 +45,7 @@ pub(super) fn add(connection: &Connection, new: &SealedKey, expected_newest: Opt
             new.revoked_at.map(millis),
             new.sealed.as_bytes(),
         ])?;
-    feed::append(connection, FeedItem::KeysChanged, new.created_at)?;
-    Ok(KeyAddition::Added)
+    Ok(())
 }
 
 pub(super) fn revoke(connection: &Connection, id: &KeyId, now: Timestamp) -> Result<KeyRevocation> {

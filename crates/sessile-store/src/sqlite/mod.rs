@@ -28,6 +28,7 @@ mod feed;
 mod files;
 mod group;
 mod keys;
+mod moves;
 mod poller;
 mod queue;
 mod reader;

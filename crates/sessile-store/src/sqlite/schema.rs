@@ -9,7 +9,7 @@ use crate::error::{StoreError, WriteOutcome};
 pub(super) const APPLICATION_ID: i64 = 0x5345_534c;
 
 /// Step n leads from schema version n to n + 1. A step that was ever released is never edited.
-pub(super) const STEPS: &[&str] = &[V1, V2];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE store (
@@ -97,6 +97,11 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_by_session ON tokens (session);
 ";
 
+const V3: &str = "
+ALTER TABLE store ADD COLUMN phase TEXT NOT NULL DEFAULT 'serving';
+ALTER TABLE store ADD COLUMN move BLOB;
+";
+
 /// Brings the database to the version that `steps` lead to, in one transaction: killed at any point, it is either
 /// as it was or done. Of several processes at once, one does it and the others find it done (S22).
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
@@ -167,13 +172,13 @@ mod tests {
         };
         let before = epoch(&open(&path));
         let mut connection = open(&path);
-        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
-        assert_eq!((version(&connection).unwrap(), epoch(&connection)), (3, before));
+        migrate(&mut connection, &[V1, V2, V3, NEXT]).unwrap();
+        assert_eq!((version(&connection).unwrap(), epoch(&connection)), (4, before));
         assert!(tables(&connection).contains(&"notes".to_owned()));
         // Done is done: a second start runs nothing.
-        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
+        migrate(&mut connection, &[V1, V2, V3, NEXT]).unwrap();
         let refused = migrate(&mut connection, STEPS).unwrap_err();
-        assert!(matches!(refused, StoreError::NewerSchema { found: 3, known: 2 }), "{refused}");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 4, known: 3 }), "{refused}");
     }
 
     /// S22: a step that fails leaves nothing behind, neither of itself nor of the steps before it.
@@ -183,12 +188,12 @@ mod tests {
         let path = directory.path().join("store");
         migrate(&mut open(&path), STEPS).unwrap();
         let before = tables(&open(&path));
-        let failing = [V1, V2, NEXT, "CREATE TABLE half (one); INSERT INTO nowhere VALUES (1);"];
+        let failing = [V1, V2, V3, NEXT, "CREATE TABLE half (one); INSERT INTO nowhere VALUES (1);"];
         migrate(&mut open(&path), &failing).unwrap_err();
-        assert_eq!((version(&open(&path)).unwrap(), tables(&open(&path))), (2, before));
+        assert_eq!((version(&open(&path)).unwrap(), tables(&open(&path))), (3, before));
         // Negative control: without the fault the same steps go through.
-        migrate(&mut open(&path), &failing[..3]).unwrap();
-        assert_eq!(version(&open(&path)).unwrap(), 3);
+        migrate(&mut open(&path), &failing[..4]).unwrap();
+        assert_eq!(version(&open(&path)).unwrap(), 4);
     }
 
     /// S22: of many that start at once on an old schema, one migrates; the steps would fail if run twice.
@@ -203,8 +208,8 @@ mod tests {
                 scope.spawn(|| {
                     let mut connection = open(&path);
                     barrier.wait();
-                    migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
-                    assert_eq!(version(&connection).unwrap(), 3);
+                    migrate(&mut connection, &[V1, V2, V3, NEXT]).unwrap();
+                    assert_eq!(version(&connection).unwrap(), 4);
                 });
             }
         });
@@ -217,7 +222,7 @@ mod tests {
     fn killed_while_migrating_nothing_is_half_done() {
         const CHILD: &str = "SESSILE_TEST_MIGRATING";
         if let Some(path) = std::env::var_os(CHILD) {
-            migrate(&mut open(Path::new(&path)), &[V1, V2, NEXT, ENDLESS]).unwrap();
+            migrate(&mut open(Path::new(&path)), &[V1, V2, V3, NEXT, ENDLESS]).unwrap();
             return;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -241,9 +246,9 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         let mut connection = open(&path);
-        assert_eq!(version(&connection).unwrap(), 2);
-        assert!(!tables(&connection).contains(&"notes".to_owned()));
-        migrate(&mut connection, &[V1, V2, NEXT]).unwrap();
         assert_eq!(version(&connection).unwrap(), 3);
+        assert!(!tables(&connection).contains(&"notes".to_owned()));
+        migrate(&mut connection, &[V1, V2, V3, NEXT]).unwrap();
+        assert_eq!(version(&connection).unwrap(), 4);
     }
 }

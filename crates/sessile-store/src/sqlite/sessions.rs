@@ -38,6 +38,12 @@ pub(super) fn insert(connection: &Connection, new: &SealedSession, cap: u32) -> 
         delete(connection, *id)?;
         feed::append(connection, FeedItem::Ended(*id, Reason::Evicted), new.created_at)?;
     }
+    put(connection, new)?;
+    Ok(Insertion::Inserted { evicted })
+}
+
+/// Writes a record whose id is free.
+pub(super) fn put(connection: &Connection, new: &SealedSession) -> Result<()> {
     connection
         .prepare_cached(&format!(
             "INSERT INTO sessions ({SESSION}, over_bucket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -59,7 +65,7 @@ pub(super) fn insert(connection: &Connection, new: &SealedSession, cap: u32) -> 
             new.sealed.as_bytes(),
             millis(new.over_at()) / BUCKET_MILLIS,
         ])?;
-    Ok(Insertion::Inserted { evicted })
+    Ok(())
 }
 
 fn oldest_beyond(connection: &Connection, subject: &Subject, room: u32) -> Result<Vec<SessionId>> {
@@ -214,7 +220,7 @@ pub(super) fn total(connection: &Connection) -> Result<u64> {
     connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).map(count)
 }
 
-fn delete(connection: &Connection, id: SessionId) -> Result<usize> {
+pub(super) fn delete(connection: &Connection, id: SessionId) -> Result<usize> {
     connection.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([id.as_bytes()])
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result as SqlResult};
 use sessile_core::event::Event;
 use sessile_core::id::TokenId;
-use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
+use sessile_core::revocation::{FeedPage, Phase, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::token::KeyId;
 use sessile_core::{SessionId, Subject, Timestamp};
@@ -17,10 +17,11 @@ use tokio::time::timeout;
 use super::queue::Refused;
 use super::reader::Health;
 use super::writer::{Need, Write};
-use super::{SqliteStore, accounts, events, feed, keys, sessions, throttles, tokens};
+use super::{SqliteStore, accounts, events, feed, keys, moves, sessions, throttles, tokens};
 use crate::contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events, Feed,
-    Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, Sessions, Throttles, TokenAddition, Tokens,
+    Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked, RotateOutcome, SessionCopy, Sessions, Stage,
+    StageChange, Taken, TakingIn, Throttles, TokenAddition, Tokens,
 };
 use crate::error::{StoreError, WriteOutcome};
 use crate::record::{
@@ -29,7 +30,34 @@ use crate::record::{
 };
 
 impl SqliteStore {
+    /// Writes, if the store serves.
     async fn write<T: Send + 'static>(
+        &self,
+        need: Need,
+        work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let if_serving = move |connection: &Connection| match moves::stage(connection)?.phase {
+            Phase::Serving => work(connection).map(Ok),
+            phase => Ok(Err(phase)),
+        };
+        self.write_always(need, if_serving).await?.map_err(StoreError::NotServing)
+    }
+
+    /// Reads what says who is signed in, if the store's phase lets it say so.
+    async fn answer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> SqlResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let if_answering = move |connection: &Connection| {
+            let found = work(connection)?;
+            // Afterwards: what was read was there in a store that had not been left.
+            let phase = moves::stage(connection)?.phase;
+            Ok(if phase.answers() { Ok(found) } else { Err(phase) })
+        };
+        self.read(if_answering).await?.map_err(StoreError::NotServing)
+    }
+
+    async fn write_always<T: Send + 'static>(
         &self,
         need: Need,
         work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
@@ -108,7 +136,7 @@ impl Backend for SqliteStore {
             kept(connection)
         };
         let missing = || StoreError::Corrupt("the table `store` has lost its row".to_owned());
-        self.write(Need::Reserve, keep).await?.ok_or_else(missing)
+        self.write_always(Need::Reserve, keep).await?.ok_or_else(missing)
     }
 }
 
@@ -119,7 +147,7 @@ impl Sessions for SqliteStore {
     }
 
     async fn load(&self, id: SessionId) -> Result<Option<SealedSession>, StoreError> {
-        self.read(move |connection| sessions::load(connection, id)).await
+        self.answer(move |connection| sessions::load(connection, id)).await
     }
 
     async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError> {
@@ -127,7 +155,12 @@ impl Sessions for SqliteStore {
     }
 
     async fn confirm(&self, id: SessionId, generation: Generation, now: Timestamp) -> Result<Confirmation, StoreError> {
-        match self.read(move |connection| sessions::confirmed_already(connection, id, generation, now)).await? {
+        let already = move |connection: &Connection| {
+            let found = sessions::confirmed_already(connection, id, generation, now)?;
+            // A store that does not serve refuses by the write.
+            Ok(found.filter(|_| moves::stage(connection).is_ok_and(|stage| stage.phase == Phase::Serving)))
+        };
+        match self.read(already).await? {
             Some(confirmation) => Ok(confirmation),
             None => {
                 self.write(Need::Reserve, move |connection| sessions::confirm(connection, id, generation, now)).await
@@ -173,7 +206,7 @@ impl Tokens for SqliteStore {
     }
 
     async fn find_token(&self, id: TokenId) -> Result<Option<(TokenRow, SealedSession)>, StoreError> {
-        self.read(move |connection| tokens::find(connection, id)).await
+        self.answer(move |connection| tokens::find(connection, id)).await
     }
 
     async fn list_tokens(&self, session: SessionId) -> Result<Vec<TokenRow>, StoreError> {
@@ -212,7 +245,7 @@ impl Feed for SqliteStore {
     }
 
     async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
-        self.write(Need::Reserve, move |connection| feed::restart(connection, reason, now)).await?;
+        self.write_always(Need::Reserve, move |connection| feed::restart(connection, reason, now)).await?;
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
@@ -299,7 +332,7 @@ impl Throttles for SqliteStore {
 impl Events for SqliteStore {
     async fn append_events(&self, events: &[Event]) -> Result<(), StoreError> {
         let events = events.to_vec();
-        self.write(Need::Room, move |connection| events::append(connection, &events)).await
+        self.write_always(Need::Room, move |connection| events::append(connection, &events)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
@@ -308,6 +341,32 @@ impl Events for SqliteStore {
     }
 
     async fn sweep_events(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
-        self.write(Need::Reserve, move |connection| events::sweep(connection, before, keep)).await
+        self.write_always(Need::Reserve, move |connection| events::sweep(connection, before, keep)).await
+    }
+}
+
+#[async_trait]
+impl Moves for SqliteStore {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        self.read(moves::stage).await
+    }
+
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        self.write_always(Need::Reserve, move |connection| moves::set_stage(connection, expected, next)).await
+    }
+
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        self.read(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let copies = moves::copies(&transaction, after, limit)?;
+            transaction.commit()?;
+            Ok(copies)
+        })
+        .await
+    }
+
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        let items = items.to_vec();
+        self.write_always(Need::Room, move |connection| moves::take_in(connection, of, &items)).await
     }
 }

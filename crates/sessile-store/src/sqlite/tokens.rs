@@ -21,6 +21,18 @@ pub(super) fn add(connection: &Connection, new: &TokenRow) -> Result<TokenAdditi
     if !live {
         return Ok(TokenAddition::Gone);
     }
+    put(connection, new)?;
+    connection
+        .prepare_cached(
+            "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE session = ?
+                 ORDER BY issued_at DESC, id DESC LIMIT -1 OFFSET ?)",
+        )?
+        .execute(params![new.session.as_bytes(), TOKENS_PER_SESSION])?;
+    Ok(TokenAddition::Added)
+}
+
+/// Writes a row whose id is free.
+pub(super) fn put(connection: &Connection, new: &TokenRow) -> Result<()> {
     connection.prepare_cached(&format!("INSERT INTO tokens ({TOKEN}) VALUES (?, ?, ?, ?, ?, ?)"))?.execute(params![
         new.id.as_bytes(),
         new.session.as_bytes(),
@@ -29,13 +41,7 @@ pub(super) fn add(connection: &Connection, new: &TokenRow) -> Result<TokenAdditi
         millis(new.expires_at),
         new.last_used_at.map(millis),
     ])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE session = ?
-                 ORDER BY issued_at DESC, id DESC LIMIT -1 OFFSET ?)",
-        )?
-        .execute(params![new.session.as_bytes(), TOKENS_PER_SESSION])?;
-    Ok(TokenAddition::Added)
+    Ok(())
 }
 
 // Two reads make one instant here: a record that is there now was there when its row was read, since none comes back.

@@ -7,12 +7,13 @@ mod sessions;
 mod tokens;
 mod upkeep;
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sessile_core::crypto::{Crypto, Entropy};
 use sessile_core::encoding::{base64url, from_base64url};
-use sessile_core::revocation::{FeedPage, Reason, Seq};
+use sessile_core::revocation::{FeedPage, Phase, Reason, Seq};
 use sessile_core::{Secret, Timestamp};
 
 pub use accounts::Account;
@@ -40,6 +41,8 @@ pub struct Vault {
     sealer: Sealer,
     crypto: Arc<dyn Crypto>,
     counters: Counters,
+    /// The place in [`Phase::ALL`] of what the store last told.
+    phase: AtomicU8,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Vault {
     /// A vault whose store is still to come.
     pub fn awaiting(master: MasterKey, crypto: Arc<dyn Crypto>, entropy: Arc<dyn Entropy>) -> Self {
         let sealer = Sealer::new(master, crypto.clone(), entropy);
-        Self { adopted: OnceLock::new(), sealer, crypto, counters: Counters::default() }
+        Self { adopted: OnceLock::new(), sealer, crypto, counters: Counters::default(), phase: AtomicU8::default() }
     }
 
     /// Takes a store in: refuses one that was sealed with another master key (X5), and ends every session first if
@@ -73,6 +76,7 @@ impl Vault {
     pub async fn adopt(&self, backend: Arc<dyn Backend>, now: Timestamp) -> Result<(), StoreError> {
         let witness = backend.master_witness(self.sealer.seal(Purpose::Witness, &[], b"sessile")?).await?;
         self.sealer.open(Purpose::Witness, &[], &witness)?;
+        self.note_phase(backend.stage().await?.phase);
         let lost = match backend.continuity().await? {
             Continuity::Unbroken => None,
             Continuity::Lost { what } => {
@@ -88,7 +92,18 @@ impl Vault {
         self.adopted.get().is_some()
     }
 
-    fn backend(&self) -> Result<&dyn Backend, StoreError> {
+    /// The store's phase as it was last heard of: at the opening, and with each page of the feed. The store itself refuses
+    /// what its phase rules out; this is for what is answered without asking it.
+    pub fn phase(&self) -> Phase {
+        Phase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    }
+
+    fn note_phase(&self, phase: Phase) {
+        let place = Phase::ALL.iter().position(|known| *known == phase).unwrap_or_default();
+        self.phase.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn backend(&self) -> Result<&dyn Backend, StoreError> {
         match self.adopted.get() {
             Some(adopted) => Ok(&*adopted.backend),
             None => Err(StoreError::not_done("it could not be reached since this node started")),
@@ -118,7 +133,9 @@ impl Vault {
     /// A page of the feed; see [`Feed::feed`](crate::Feed::feed).
     pub async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
         self.counters.note(Op::Feed);
-        self.backend()?.feed(after, limit).await
+        let page = self.backend()?.feed(after, limit).await?;
+        self.note_phase(page.phase);
+        Ok(page)
     }
 
     /// Resolves when the feed may have moved past `after`; see [`Feed::changed`](crate::Feed::changed).

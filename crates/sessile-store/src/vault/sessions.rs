@@ -1,6 +1,6 @@
 //! Sessions through the vault.
 
-use sessile_core::revocation::{Reason, Scope};
+use sessile_core::revocation::{Phase, Reason, Scope};
 use sessile_core::rotation::{Generation, RotationState, SessionKey, SessionToken, Stored};
 use sessile_core::session::{Facts, NewSession, Session};
 use sessile_core::{Secret, SessionId, Subject, Timestamp};
@@ -119,6 +119,9 @@ impl Vault {
 
     /// Proves that the session's record is there and not over by its own limits, and notes receipt of
     /// `generation`; `None` if it is gone. See [`Sessions::confirm`](crate::Sessions::confirm).
+    ///
+    /// A store that is being left notes nothing any more. There a receipt that was noted before is proof enough: nothing
+    /// ends meanwhile.
     pub async fn confirm(
         &self,
         id: SessionId,
@@ -126,9 +129,19 @@ impl Vault {
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         self.counters.note(Op::Confirm);
-        match self.backend()?.confirm(id, generation, now).await? {
-            Confirmation::Live(sealed) => Ok(Some(self.open_session(sealed)?.session)),
-            Confirmation::Gone => Ok(None),
+        match self.backend()?.confirm(id, generation, now).await {
+            Ok(Confirmation::Live(sealed)) => Ok(Some(self.open_session(sealed)?.session)),
+            Ok(Confirmation::Gone) => Ok(None),
+            Err(StoreError::NotServing(Phase::Moving)) => {
+                let Some(record) = self.backend()?.load(id).await?.filter(|record| !record.is_over(now)) else {
+                    return Ok(None);
+                };
+                if record.rotation.confirmed(generation, now) != record.rotation {
+                    return Err(StoreError::NotServing(Phase::Moving));
+                }
+                Ok(Some(self.open_session(record)?.session))
+            }
+            Err(fault) => Err(fault),
         }
     }
 

@@ -15,31 +15,35 @@ use sessile_store::memory::MemoryStore;
 use sessile_store::record::{SealedAccount, SealedKey, SealedSession};
 use sessile_store::{
     AccountChange, AccountCreation, AccountName, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery,
-    Events, FailureCount, Feed, InsertOutcome, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome,
-    Rotation, SealedBlob, Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens,
-    Use, Vault, WriteOutcome,
+    Events, FailureCount, Feed, InsertOutcome, Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked,
+    RotateOutcome, Rotation, SealedBlob, SessionCopy, Sessions, Stage, StageChange, StoreError, StoredEvent, Taken,
+    TakingIn, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens, Use, Vault, WriteOutcome,
 };
 
 use crate::world::{START, after, crypto, entropy, master, new_session, subject, vault};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+pub(crate) enum When {
     Before,
     After,
 }
 
-/// A memory store whose n-th operation fails.
+/// A store whose n-th operation fails.
 #[derive(Debug)]
-struct Faulty {
-    inner: Arc<MemoryStore>,
-    failing: u32,
-    when: When,
-    asked: AtomicU32,
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn Backend>,
+    pub(crate) failing: u32,
+    pub(crate) when: When,
+    /// Whether every later one fails as well: whoever asked was killed.
+    pub(crate) for_good: bool,
+    /// Shared by stores that are counted together.
+    pub(crate) asked: Arc<AtomicU32>,
 }
 
 impl Faulty {
     fn fault(&self, number: u32, when: When) -> Result<(), StoreError> {
-        if number != self.failing || when != self.when {
+        let fails = (number == self.failing && when == self.when) || (self.for_good && number > self.failing);
+        if !fails {
             return Ok(());
         }
         let outcome = if when == When::Before { WriteOutcome::NotDone } else { WriteOutcome::Unknown };
@@ -196,6 +200,22 @@ impl Events for Faulty {
 }
 
 #[async_trait]
+impl Moves for Faulty {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        through!(self.stage())
+    }
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        through!(self.set_stage(expected, next))
+    }
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        through!(self.copies(after, limit))
+    }
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        through!(self.take_in(of, items))
+    }
+}
+
+#[async_trait]
 impl Backend for Faulty {
     fn name(&self) -> &'static str {
         "faulty"
@@ -222,7 +242,7 @@ enum AfterFault {
 /// and how many sessions of the subject are left.
 async fn scenario(failing: u32, when: When, revocation: AfterFault) -> (u32, u64) {
     let inner = Arc::new(MemoryStore::new());
-    let faulty = Arc::new(Faulty { inner: inner.clone(), failing, when, asked: AtomicU32::new(0) });
+    let faulty = Arc::new(Faulty { inner: inner.clone(), failing, when, for_good: false, asked: Arc::default() });
     let truth = vault(inner.clone()).await;
     let asked = || faulty.asked.load(Ordering::Relaxed);
 

@@ -22,16 +22,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use sessile_core::event::Event;
 use sessile_core::id::TokenId;
-use sessile_core::revocation::{Epoch, FeedItem, FeedPage, Reason, Scope, Seq};
-use sessile_core::rotation::Generation;
+use sessile_core::revocation::{Epoch, FeedItem, FeedPage, Phase, Reason, Scope, Seq};
+use sessile_core::rotation::{Generation, RotationState};
 use sessile_core::token::KeyId;
 use sessile_core::{SessionId, Subject, Timestamp};
 use sessile_store::memory::MemoryStore;
 use sessile_store::record::{SealedAccount, SealedKey, SealedSession};
 use sessile_store::{
     AccountChange, AccountCreation, AccountName, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery,
-    Events, FailureCount, Feed, Insertion, KeyAddition, KeyRevocation, Keys, Revoked, RotateOutcome, SealedBlob,
-    Sessions, StoreError, StoredEvent, ThrottleKey, Throttles, TokenAddition, TokenRow, Tokens, Use, conformance,
+    Events, FailureCount, Feed, Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked, RotateOutcome,
+    SealedBlob, SessionCopy, Sessions, Stage, StageChange, StoreError, StoredEvent, Taken, TakingIn, ThrottleKey,
+    Throttles, TokenAddition, TokenRow, Tokens, Use, conformance,
 };
 use tokio::time::sleep;
 
@@ -123,6 +124,18 @@ pub(crate) enum Flaw {
     LastUseHeard,
     /// A use of what is not there creates it.
     UsesUpsert,
+    /// Keeps its phase to itself: nodes are told, and the store goes on writing.
+    PhaseIsAdvice,
+    /// Goes to any stage from any.
+    StagesBlindly,
+    /// Looks at the phase, then writes.
+    LooksThenWrites,
+    /// Copies sessions without their tokens' rows.
+    CopiesRecordsAlone,
+    /// Takes sessions in as if they had just begun.
+    TakesInAnew,
+    /// Fills what is in use.
+    FillsAnything,
 }
 
 /// Each flaw, and the checks that must notice it.
@@ -156,7 +169,7 @@ const MUSEUM: &[(Flaw, &[&str])] = &[
     (Flaw::SweepsTheLiving, &["sessions::sweeping_takes_what_is_over"]),
     (Flaw::LooksThenSweeps, &["races::a_renewed_session_is_not_swept"]),
     (Flaw::LiesAboutOldest, &["feed::an_empty_feed_says_so", "feed::a_gap_is_told"]),
-    (Flaw::KeepsEpoch, &["feed::a_new_history_ends_everything"]),
+    (Flaw::KeepsEpoch, &["feed::a_new_history_ends_everything", "moves::a_store_is_filled_verbatim"]),
     (Flaw::SleepsThrough, &["feed::waiting_ends_with_a_change"]),
     (Flaw::AddsBlindly, &["races::one_of_many_keys_wins"]),
     (Flaw::SortsKeys, &["records::keys_keep_their_order"]),
@@ -176,6 +189,12 @@ const MUSEUM: &[(Flaw, &[&str])] = &[
     (Flaw::KeepsAllRows, &["tokens::a_session_has_so_many_rows"]),
     (Flaw::LastUseHeard, &["tokens::uses_move_forward_alone"]),
     (Flaw::UsesUpsert, &["tokens::uses_create_nothing"]),
+    (Flaw::PhaseIsAdvice, &["moves::a_store_that_is_left_changes_nothing", "moves::a_store_is_filled_verbatim"]),
+    (Flaw::StagesBlindly, &["moves::a_stage_follows_the_expected_one"]),
+    (Flaw::LooksThenWrites, &["moves::a_write_is_before_or_refused"]),
+    (Flaw::CopiesRecordsAlone, &["moves::copies_are_whole"]),
+    (Flaw::TakesInAnew, &["moves::a_store_is_filled_verbatim"]),
+    (Flaw::FillsAnything, &["moves::only_an_empty_store_is_filled"]),
 ];
 
 /// Whose failure a flaw is.
@@ -243,6 +262,8 @@ pub(crate) struct Flawed {
     /// Every token's row that was ever added.
     rows: Mutex<BTreeMap<TokenId, TokenRow>>,
     heard: Mutex<Option<Timestamp>>,
+    /// The stage, where the store beneath is not told.
+    stage: Mutex<Stage>,
 }
 
 impl Flawed {
@@ -256,6 +277,7 @@ impl Flawed {
             untold: Mutex::default(),
             rows: Mutex::default(),
             heard: Mutex::default(),
+            stage: Mutex::default(),
         }
     }
 
@@ -275,6 +297,10 @@ impl Flawed {
             record.absolute_end = record.absolute_end.plus(Duration::from_secs(record.rotation.generation));
         }
         record
+    }
+
+    fn keeps_its_stage(&self) -> bool {
+        matches!(self.flaw, Flaw::PhaseIsAdvice | Flaw::LooksThenWrites)
     }
 
     async fn save_back(&self, id: SessionId) -> Result<(), StoreError> {
@@ -320,6 +346,13 @@ impl Sessions for Flawed {
     }
 
     async fn rotate(&self, id: SessionId, expected: Generation, now: Timestamp) -> Result<RotateOutcome, StoreError> {
+        if self.is(Flaw::LooksThenWrites) {
+            let phase = self.stage.lock().unwrap().phase;
+            sleep(A_WHILE).await;
+            if phase != Phase::Serving {
+                return Err(StoreError::NotServing(phase));
+            }
+        }
         let (mut expected, mut asked) = (expected, now);
         let found = self.inner.load(id).await?;
         match (self.flaw, &found) {
@@ -433,6 +466,9 @@ impl Sessions for Flawed {
 impl Feed for Flawed {
     async fn feed(&self, after: Seq, limit: u32) -> Result<FeedPage, StoreError> {
         let mut page = self.inner.feed(after, limit).await?;
+        if self.keeps_its_stage() {
+            page.phase = self.stage.lock().unwrap().phase;
+        }
         if self.is(Flaw::HidesEnds) {
             page.entries.retain(|entry| !matches!(entry.item, FeedItem::Ended(..)));
         }
@@ -654,5 +690,46 @@ impl Backend for Flawed {
 
     async fn master_witness(&self, witness: SealedBlob) -> Result<SealedBlob, StoreError> {
         if self.is(Flaw::TakesAnyWitness) { Ok(witness) } else { self.inner.master_witness(witness).await }
+    }
+}
+
+#[async_trait]
+impl Moves for Flawed {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        if self.keeps_its_stage() { Ok(*self.stage.lock().unwrap()) } else { self.inner.stage().await }
+    }
+
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        match self.flaw {
+            Flaw::PhaseIsAdvice | Flaw::LooksThenWrites => {
+                *self.stage.lock().unwrap() = next;
+                Ok(StageChange::Changed)
+            }
+            Flaw::StagesBlindly => self.inner.set_stage(self.inner.stage().await?, next).await,
+            Flaw::FillsAnything if next.phase == Phase::Filling => {
+                self.inner.set_stage(expected, Stage { phase: Phase::Moving, ..next }).await
+            }
+            _ => self.inner.set_stage(expected, next).await,
+        }
+    }
+
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        let mut copies = self.inner.copies(after, limit).await?;
+        if self.is(Flaw::CopiesRecordsAlone) {
+            copies.iter_mut().for_each(|copy| copy.tokens.clear());
+        }
+        Ok(copies)
+    }
+
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        let mut items = items.to_vec();
+        if self.is(Flaw::TakesInAnew) {
+            for item in &mut items {
+                if let Taken::Session(SessionCopy { session, .. }) = item {
+                    session.rotation = RotationState::first(session.created_at);
+                }
+            }
+        }
+        self.inner.take_in(of, &items).await
     }
 }

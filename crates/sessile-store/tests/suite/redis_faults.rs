@@ -248,9 +248,9 @@ async fn a_newer_schema() {
     let server = Redis::start(Redis::FORGETFUL);
     let options = options();
     connect(&server, options.clone()).await.unwrap();
-    server.ask(&["HSET", &format!("{{{}}}:store", options.prefix), "schema", "2"]).unwrap();
+    server.ask(&["HSET", &format!("{{{}}}:store", options.prefix), "schema", "3"]).unwrap();
     match connect(&server, options).await {
-        Err(ConnectError::Store { fault: StoreError::NewerSchema { found: 2, known: 1 }, .. }) => {}
+        Err(ConnectError::Store { fault: StoreError::NewerSchema { found: 3, known: 2 }, .. }) => {}
         other => panic!("{other:?}"),
     }
 }

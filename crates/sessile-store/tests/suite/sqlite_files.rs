@@ -305,13 +305,13 @@ async fn a_newer_schema_is_refused() {
     set(99);
     for opened in [server(directory.path()), visitor(directory.path())] {
         let refused = opened.unwrap_err();
-        assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2 }), "{refused}");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 3 }), "{refused}");
         assert!(refused.to_string().contains("newer program"), "{refused}");
     }
     let version: i64 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
-    set(2);
+    set(3);
     server(directory.path()).unwrap();
 }
 

@@ -166,7 +166,10 @@ impl Engine {
     pub async fn admit(&self, arrival: &Arrival<'_>, offer: Offer) -> Admission {
         match self.odd_cookies(arrival) {
             Some(why) => anonymous(why),
-            None => self.judge(arrival, offer).await,
+            None => match self.elsewhere(arrival) {
+                Some(error) => self.cannot_tell(error),
+                None => self.judge(arrival, offer).await,
+            },
         }
     }
 
@@ -174,6 +177,9 @@ impl Engine {
     /// vain: a verified, short-lived access token in its place, whose session is not known to have ended. Whether it has
     /// ended since, nobody here can tell.
     pub(crate) fn admit_unproven(&self, arrival: &Arrival<'_>, offer: Offer) -> Option<Pass> {
+        if self.elsewhere(arrival).is_some() {
+            return None;
+        }
         let now = self.now();
         let presented = access_tokens(arrival, offer).filter_map(|(compact, proof)| {
             let token = self.verify_token(compact.expose()).ok()?;
@@ -208,6 +214,9 @@ impl Engine {
         if let Some(why) = self.odd_cookies(arrival) {
             return anonymous(why);
         }
+        if let Some(error) = self.elsewhere(arrival) {
+            return self.cannot_tell(error);
+        }
         let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
             let verdict = match self.by_access_token(&access, proof, offer, Asking::ToKnow, arrival).await {
@@ -227,6 +236,13 @@ impl Engine {
             Some(token) => self.recognise(token, offer, arrival).await,
             None => anonymous(why),
         }
+    }
+
+    // Past a move of the sessions, or before its end, another store knows who is signed in, whatever this node remembers.
+    fn elsewhere(&self, arrival: &Arrival<'_>) -> Option<StoreError> {
+        let phase = self.0.vault.phase();
+        let presents = arrival.presented().any || !matches!(arrival.bearer(), Bearer::None);
+        (presents && !phase.answers()).then_some(StoreError::NotServing(phase))
     }
 
     // Two values under one name are refused; a value we cannot have written is absent, and the other one counts.

@@ -8,6 +8,7 @@ use sessile_core::Timestamp;
 use sessile_core::crypto::Crypto;
 use sessile_core::event::{Event, EventName};
 use sessile_core::policy::Limits;
+use sessile_core::revocation::Phase;
 use sessile_core::session::Session;
 use sessile_core::storage::Renewal;
 use sessile_core::token::{
@@ -96,6 +97,11 @@ impl Engine {
     /// Makes the first key, and the next one when it is due. Of several nodes doing this at once one succeeds.
     pub async fn ensure_keys(&self) -> Result<(), EngineError> {
         self.reload_keys().await?;
+        match self.0.vault.phase() {
+            Phase::Serving => {}
+            // Whoever serves next sees to them.
+            Phase::Filling | Phase::Moving | Phase::Moved => return Ok(()),
+        }
         let now = self.now().wall;
         match self.ring().due(now) {
             RotationDue::Now => self.add_key().await.map(drop),

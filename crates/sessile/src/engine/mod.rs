@@ -18,7 +18,7 @@ use sessile_core::csrf::{self, CsrfBinding, CsrfMode, CsrfVerdict};
 use sessile_core::event::{Event, EventName};
 use sessile_core::fault::Weight;
 use sessile_core::policy::Limits;
-use sessile_core::revocation::{Reason, Scope, View};
+use sessile_core::revocation::{Phase, Reason, Scope, View};
 use sessile_core::rotation::Stored;
 use sessile_core::session::{Life, Session};
 use sessile_core::token::{Expected, KeyRing};
@@ -127,12 +127,14 @@ pub struct Readiness {
     pub feed_fresh: bool,
     /// There is a key to sign with.
     pub keys: bool,
+    /// Whether the store answers for its sessions, or they are elsewhere.
+    pub phase: Phase,
 }
 
 impl Readiness {
     /// Whether every part is in order.
     pub fn is_ready(&self) -> bool {
-        self.feed_fresh && self.keys
+        self.feed_fresh && self.keys && self.phase.answers()
     }
 }
 
@@ -261,6 +263,7 @@ impl Engine {
             feed_age: view.age(now),
             feed_fresh: view.is_fresh(self.limits().staleness, now),
             keys: self.0.ring.load().can_sign(),
+            phase: self.0.vault.phase(),
         }
     }
 

@@ -287,6 +287,29 @@ impl Feed for Flaky {
 }
 
 #[async_trait]
+impl Moves for Flaky {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        self.before()?;
+        self.inner.stage().await
+    }
+
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        self.before()?;
+        self.after(self.inner.set_stage(expected, next).await?)
+    }
+
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        self.before()?;
+        self.inner.copies(after, limit).await
+    }
+
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        self.before()?;
+        self.after(self.inner.take_in(of, items).await?)
+    }
+}
+
+#[async_trait]
 impl Backend for Flaky {
     fn name(&self) -> &'static str {
         self.inner.name()

@@ -2,6 +2,7 @@
 
 mod flaky;
 mod layers;
+mod moving;
 mod museum;
 mod nth_operation;
 mod outage;

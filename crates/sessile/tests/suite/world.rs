@@ -70,6 +70,13 @@ impl World {
         start(self.engine.config().clone(), backend, &self.master, self.clock.clone()).await
     }
 
+    /// A vault around another store, under the same master key.
+    pub(crate) async fn vault_on(&self, backend: Arc<dyn Backend>) -> Vault {
+        let master = MasterKey::parse(self.master.to_text().expose()).expect("our own key");
+        let (crypto, entropy) = (sessile_aws_lc::provider(), sessile_aws_lc::entropy());
+        Vault::open(backend, master, crypto, entropy, self.clock.now().wall).await.expect("the store opens")
+    }
+
     pub(crate) fn pass_time(&self, by: Duration) {
         self.clock.advance(by);
     }

@@ -2,7 +2,6 @@
 local id, made = ARGV[1], ARGV[3]
 local newest = redis.call('LINDEX', base .. 'keys', -1) or ''
 if newest ~= ARGV[#KEY + 1] or redis.call('EXISTS', base .. 'key:' .. id) == 1 then return 0 end
-redis.call('HSET', base .. 'key:' .. id, unpack(named(KEY, ARGV)))
-redis.call('RPUSH', base .. 'keys', id)
+put_key(ARGV)
 append('keys_changed', '', '', made)
 return 1

@@ -5,12 +5,7 @@ if redis.call('EXISTS', token_key(id)) == 1 then return 'taken' end
 local record = record_of(session)
 if not record or is_over(record, issued) then return 'gone' end
 
-redis.call('HSET', token_key(id), unpack(named(TOKEN, ARGV)))
-redis.call('ZADD', tokens_key(session), 0, padded(issued) .. ':' .. id)
-local dropped_at = whole(math.min(tonumber(record[END]) + BACKSTOP, 2 ^ 53))
-redis.call('PEXPIREAT', token_key(id), dropped_at)
-redis.call('PEXPIREAT', tokens_key(session), dropped_at)
-
+put_token(ARGV, record)
 for _, member in ipairs(redis.call('ZRANGE', tokens_key(session), 0, -most - 1)) do
   redis.call('DEL', token_key(string.sub(member, 22)))
   redis.call('ZREM', tokens_key(session), member)

@@ -31,6 +31,11 @@ end
 local lived_in = redis.call('HGET', store, 'house')
 if lived_in then enter(lived_in) else move() end
 
+-- Where the store stands in a move of its sessions.
+local function phase() return redis.call('HGET', store, 'phase') or 'serving' end
+
+local function refuse() return redis.error_reply('NOTSERVING ' .. phase()) end
+
 local FIELDS = {
   'id', 'subject', 'storage', 'remember', 'created_at', 'authenticated_at', 'last_seen_at', 'absolute_end', 'idle',
   'generation', 'rotated_at', 'confirmed_at', 'client', 'sealed',
@@ -95,6 +100,62 @@ local function remove(id, subject)
   redis.call('ZREM', sessions, id)
   redis.call('ZREM', over, id)
   if subject then redis.call('ZREM', subject_key(subject), id) end
+end
+
+-- Writes a record whose id is free.
+local function put(values)
+  local id, subject = values[1], values[SUBJECT]
+  redis.call('HSET', session_key(id), unpack(named(FIELDS, values)))
+  redis.call('ZADD', sessions, 0, id)
+  redis.call('ZADD', subject_key(subject), 0, id)
+  redis.call('ZADD', over, whole(over_at(values)), id)
+
+  local dropped_at = whole(math.min(tonumber(values[END]) + BACKSTOP, 2 ^ 53))
+  redis.call('PEXPIREAT', session_key(id), dropped_at)
+  -- The index of the subject lives as long as the longest of its sessions.
+  redis.call('PEXPIREAT', subject_key(subject), dropped_at, 'NX')
+  redis.call('PEXPIREAT', subject_key(subject), dropped_at, 'GT')
+end
+
+-- Writes a row whose id is free, beside its record.
+local function put_token(values, record)
+  local id, session = values[1], values[2]
+  redis.call('HSET', token_key(id), unpack(named(TOKEN, values)))
+  redis.call('ZADD', tokens_key(session), 0, padded(values[4]) .. ':' .. id)
+  local dropped_at = whole(math.min(tonumber(record[END]) + BACKSTOP, 2 ^ 53))
+  redis.call('PEXPIREAT', token_key(id), dropped_at)
+  redis.call('PEXPIREAT', tokens_key(session), dropped_at)
+end
+
+local function put_account(values)
+  redis.call('HSET', base .. 'account:' .. values[1], unpack(named(ACCOUNT, values)))
+  redis.call('SET', base .. 'account_of:' .. values[2], values[1])
+  redis.call('ZADD', base .. 'accounts', 0, values[1])
+end
+
+local function put_key(values)
+  redis.call('HSET', base .. 'key:' .. values[1], unpack(named(KEY, values)))
+  redis.call('RPUSH', base .. 'keys', values[1])
+end
+
+local function rows_of(session)
+  local rows = {}
+  for _, member in ipairs(redis.call('ZRANGE', tokens_key(session), 0, -1)) do
+    rows[#rows + 1] = fields_of(token_key(string.sub(member, 22)), TOKEN)
+  end
+  return rows
+end
+
+local function remove_account(name)
+  local subject = redis.call('HGET', base .. 'account:' .. name, 'subject')
+  redis.call('DEL', base .. 'account:' .. name)
+  if subject then redis.call('DEL', base .. 'account_of:' .. subject) end
+  redis.call('ZREM', base .. 'accounts', name)
+end
+
+local function remove_keys()
+  for _, id in ipairs(redis.call('LRANGE', base .. 'keys', 0, -1)) do redis.call('DEL', base .. 'key:' .. id) end
+  redis.call('DEL', base .. 'keys')
 end
 
 local function end_all()

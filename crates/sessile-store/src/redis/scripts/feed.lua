@@ -5,4 +5,4 @@ local first = redis.call('XRANGE', feed, '-', '+', 'COUNT', 1)[1]
 local oldest = first and first[1] or whole(tonumber(head()) + 1)
 local entries = {}
 if limit > 0 then entries = redis.call('XRANGE', feed, '(' .. after .. '-0', '+', 'COUNT', limit) end
-return { oldest, entries, standing(epoch) }
+return { oldest, entries, phase(), standing(epoch) }

@@ -26,14 +26,5 @@ for place = 1, #live - room do
   answer[#answer + 1] = evicted
 end
 
-redis.call('HSET', session_key(id), unpack(named(FIELDS, ARGV)))
-redis.call('ZADD', sessions, 0, id)
-redis.call('ZADD', subject_key(subject), 0, id)
-redis.call('ZADD', over, whole(over_at(ARGV)), id)
-
-local dropped_at = whole(math.min(tonumber(ARGV[END]) + BACKSTOP, 2 ^ 53))
-redis.call('PEXPIREAT', session_key(id), dropped_at)
--- The index of the subject lives as long as the longest of its sessions.
-redis.call('PEXPIREAT', subject_key(subject), dropped_at, 'NX')
-redis.call('PEXPIREAT', subject_key(subject), dropped_at, 'GT')
+put(ARGV)
 return answer

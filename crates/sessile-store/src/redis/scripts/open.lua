@@ -18,5 +18,5 @@ if not redis.call('HGET', store, 'epoch')
   and (redis.call('EXISTS', feed) == 1 or newest ~= '0') then
   odd = 'the epoch is gone; other keys of the store are there'
 end
-if not schema then redis.call('HSET', store, 'schema', ARGV[1]) end
-return { schema or ARGV[1], epoch_or(fresh), newest, odd }
+if not schema or tonumber(schema) < known then redis.call('HSET', store, 'schema', ARGV[1]) end
+return { ARGV[1], epoch_or(fresh), newest, odd }

@@ -1,0 +1,94 @@
+//! `sessile migrate` on its own: what it prints, what it refuses, and with which exit code.
+
+use crate::cli_world::{Home, PASSWORD};
+
+fn url(home: &Home, name: &str) -> String {
+    format!("sqlite:{}", home.path(name).display())
+}
+
+fn users(home: &Home, store: &str) -> usize {
+    home.json(&["user", "list", "--store", store]).as_array().expect("a list").len()
+}
+
+/// from the data directory to another database, told in lines and in a table; the old one changes nothing any more.
+#[test]
+fn a_move_is_told_and_final() {
+    let home = Home::new();
+    home.add_user("ada");
+    home.add_user("grace");
+    let to = url(&home, "next.db");
+    let moved = home.run(&["migrate", "--to", &to]).ok();
+    assert!(moved.stderr.contains("copying: 0 sessions") && moved.stderr.contains("verifying"), "{}", moved.stderr);
+    assert!(moved.stdout.contains("accounts") && moved.stdout.contains(&home.path("next.db").display().to_string()));
+    assert_eq!(users(&home, &to), 2);
+    // Said again, it is over; undone it cannot be.
+    home.run(&["migrate", "--to", &to]).ok();
+    let refused = home.run(&["migrate", "--to", &to, "--abandon"]);
+    assert_eq!((refused.code, refused.stderr.contains("the move is over")), (69, true), "{}", refused.stderr);
+    for arguments in [&["user", "disable", "ada"][..], &["keys", "rotate"], &["session", "revoke", "--all"]] {
+        let refused = home.run(arguments);
+        assert_eq!(refused.code, 69, "{arguments:?}: {} {}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("store.url"), "{}", refused.stderr);
+    }
+    let served = home.run(&["serve", "--upstream", "http://127.0.0.1:9", "--public-url", "http://localhost:1"]);
+    assert_eq!((served.code, served.stderr.contains("moved to another one")), (69, true), "{}", served.stderr);
+    // The next one takes changes.
+    home.run(&["user", "disable", "ada", "--store", &to]).ok();
+}
+
+/// Prepared, the new store waits and the old one works on; given up, it is as if nothing had been.
+#[test]
+fn a_move_can_be_given_up() {
+    let home = Home::new();
+    home.add_user("ada");
+    let to = url(&home, "next.db");
+    let prepared = home.run(&["migrate", "--to", &to, "--prepare", "--json"]).ok();
+    assert_eq!(prepared.json()["prepared"], true);
+    home.add_user("grace");
+    let refused = home.run_with(&["user", "add", "alan", "--password-stdin", "--store", &to], PASSWORD, &[]);
+    assert_eq!((refused.code, refused.stderr.contains("still being moved")), (69, true), "{}", refused.stderr);
+    home.run(&["migrate", "--to", &to, "--abandon"]).ok();
+    home.add_user("alan");
+    assert_eq!((users(&home, &to), home.json(&["user", "list"]).as_array().expect("a list").len()), (0, 3));
+    let told = home.run(&["migrate", "--to", &to, "--json"]).ok();
+    let last: serde_json::Value = serde_json::from_str(told.stdout.lines().last().expect("lines")).expect("JSON");
+    assert_eq!(last["moved"]["accounts"], 3);
+}
+
+/// The database of a data directory, named by its path, is not taken for a copy of one: that would end every session.
+#[test]
+fn a_data_directory_by_its_path() {
+    let home = Home::new();
+    home.add_user("ada");
+    let from = url(&home, "data/sessile.db");
+    let moved = home.run(&["migrate", "--from", &from, "--to", &url(&home, "next.db")]).ok();
+    assert!(!moved.stderr.contains("lost"), "{}", moved.stderr);
+    assert!(!home.path("data/sessile.db-lock").exists());
+    assert_eq!(users(&home, &url(&home, "next.db")), 1);
+}
+
+/// Ends that cannot be those of a move.
+#[test]
+fn wrong_ends_are_refused() {
+    let home = Home::new();
+    home.add_user("ada");
+    let (full, other) = (url(&home, "full.db"), url(&home, "other.db"));
+    let store = ["user", "add", "ada", "--password-stdin", "--store", &full];
+    home.run_with(&store, PASSWORD, &[]).ok();
+    for (arguments, code, says) in [
+        (&["migrate", "--to", &full][..], 65, "empty"),
+        (&["migrate", "--from", &full, "--to", &full], 64, "same store"),
+        (&["migrate", "--to", "memory:"], 78, "inside the server"),
+        (&["migrate", "--to", "carrier-pigeon:"], 78, "--store"),
+        (&["migrate"], 64, "--to"),
+        (&["migrate", "--to", &other, "--abandon"], 64, "no move"),
+        (&["migrate", "--to", &other, "--abandon", "--prepare"], 64, "--abandon"),
+    ] {
+        let refused = home.run(arguments);
+        assert_eq!(refused.code, code, "{arguments:?}: {} {}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains(says), "{arguments:?}: {}", refused.stderr);
+    }
+    // Settings that only one of the two has a use for do not stop it.
+    home.run_with(&["migrate", "--to", &other], "", &[("SESSILE_STORE_NAME", "app")]).ok();
+    assert_eq!(users(&home, &other), 1);
+}

@@ -1,0 +1,1 @@
+return { phase(), redis.call('HGET', store, 'move') or '' }
