@@ -62,6 +62,7 @@ pub struct Fault {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is the type of PostgreSQL by that name")]
 pub enum Value {
+    Null,
     Bool(bool),
     Int4(i32),
     Int8(i64),
@@ -331,9 +332,13 @@ impl Session {
         for row in rows {
             let mut body = number(row.len());
             for value in row {
-                let bytes = value.bytes();
-                body.extend(u32::try_from(bytes.len()).expect("a short value").to_be_bytes());
-                body.extend(bytes);
+                match value.bytes() {
+                    None => body.extend((-1_i32).to_be_bytes()),
+                    Some(bytes) => {
+                        body.extend(u32::try_from(bytes.len()).expect("a short value").to_be_bytes());
+                        body.extend(bytes);
+                    }
+                }
             }
             self.send(b'D', &body)?;
         }
@@ -394,21 +399,23 @@ impl Value {
     fn kind(&self) -> u32 {
         match self {
             Self::Bool(_) => 16,
-            Self::Bytea(_) => 17,
+            // Absent: of whatever type, and bytes are one.
+            Self::Bytea(_) | Self::Null => 17,
             Self::Int8(_) => 20,
             Self::Int4(_) => 23,
             Self::Text(_) => 25,
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        match self {
+    fn bytes(&self) -> Option<Vec<u8>> {
+        Some(match self {
+            Self::Null => return None,
             Self::Bool(is) => vec![u8::from(*is)],
             Self::Bytea(bytes) => bytes.clone(),
             Self::Int8(number) => number.to_be_bytes().into(),
             Self::Int4(number) => number.to_be_bytes().into(),
             Self::Text(text) => text.clone().into_bytes(),
-        }
+        })
     }
 }
 

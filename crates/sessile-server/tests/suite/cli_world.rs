@@ -109,6 +109,8 @@ impl Home {
     pub(crate) fn serve(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut server = self.serve_unready(arguments, environment);
         server.until("ready", |server| server.health(false));
+        // The log is written aside, so what was said at the start may not be there yet.
+        server.until("started", |server| server.log().contains("sys_startup") && server.log().ends_with('\n'));
         server
     }
 

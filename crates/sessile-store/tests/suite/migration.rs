@@ -10,6 +10,7 @@ use sessile_core::id::TokenId;
 use sessile_core::revocation::{Phase, Reason, Scope, Seq};
 use sessile_core::rotation::SessionToken;
 use sessile_core::{SecretText, SessionId};
+use sessile_instruments::servers::Redis;
 use sessile_store::memory::MemoryStore;
 use sessile_store::record::SealedKey;
 use sessile_store::{
@@ -244,14 +245,14 @@ async fn sqlite_to_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_to_redis() {
-    let server = redis_world::Server::start(redis_world::SYNCED);
+    let server = Redis::start(Redis::SYNCED);
     let (source, target) = (postgres_world::store().await, redis_world::store(&server).await);
     moves_under_load(End::of(Arc::new(source)).await, End::of(Arc::new(target)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_to_sqlite() {
-    let server = redis_world::Server::start(redis_world::FORGETFUL);
+    let server = Redis::start(Redis::FORGETFUL);
     let directory = tempfile::tempdir().unwrap();
     let source = redis_world::store(&server).await;
     moves_under_load(End::of(Arc::new(source)).await, End::of(sqlite(&directory)).await).await;

@@ -20,7 +20,8 @@ fn start() -> FakePostgres {
     fake.always("SHOW transaction_read_only", Says::Rows(vec![vec![text("off")]]));
     fake.always("server_version_num", Says::Rows(vec![vec![Value::Int4(150_000), text("15.0"), text("UTF8")]]));
     fake.always("FROM pg_class", yes());
-    fake.always("SELECT version FROM", Says::Rows(vec![vec![Value::Int8(1)]]));
+    fake.always("SELECT version FROM", Says::Rows(vec![vec![Value::Int8(2)]]));
+    fake.always("SELECT phase, move FROM store", Says::Rows(vec![vec![text("serving"), Value::Null]]));
     fake.always("pg_is_in_recovery", Says::Rows(vec![vec![Value::Bool(false)]]));
     fake.always("SELECT seq FROM feed_head", Says::Rows(vec![vec![Value::Int8(0)]]));
     let state = vec![Value::Bytea(vec![7; 16]), Value::Int8(0), text("on"), text("on"), text("")];

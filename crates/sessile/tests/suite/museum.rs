@@ -633,6 +633,25 @@ impl Feed for Flawed {
 }
 
 #[async_trait]
+impl Moves for Flawed {
+    async fn stage(&self) -> Result<Stage, StoreError> {
+        self.inner.stage().await
+    }
+
+    async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        self.inner.set_stage(expected, next).await
+    }
+
+    async fn copies(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionCopy>, StoreError> {
+        self.inner.copies(after, limit).await
+    }
+
+    async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<TakingIn, StoreError> {
+        self.inner.take_in(of, items).await
+    }
+}
+
+#[async_trait]
 impl Backend for Flawed {
     fn name(&self) -> &'static str {
         "flawed"
