@@ -44,6 +44,10 @@ pub trait Backend:
     async fn master_witness(&self, witness: SealedBlob) -> Result<SealedBlob, StoreError>;
 }
 
+/// Ending everything takes longer than ending one session, by this factor of the patience with a write.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub(crate) const PATIENCE_FOR_ALL: u32 = 30;
+
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {

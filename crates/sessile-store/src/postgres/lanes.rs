@@ -14,12 +14,11 @@ use super::moves;
 use super::pool::{Lease, Pool};
 use super::server::{in_recovery, miscounted, refuse_standby};
 use super::{PostgresOptions, SchemaName};
+use crate::contract::PATIENCE_FOR_ALL;
 use crate::error::{StoreError, WriteOutcome};
 
 /// How often a collision is tried again (S11).
 const RETRIES: u32 = 3;
-/// Ending everything takes longer than ending one session, by this factor of patience.
-const PATIENCE_FOR_ALL: u32 = 30;
 
 /// The ways to the database. Cheap to clone.
 #[derive(Clone, Debug)]

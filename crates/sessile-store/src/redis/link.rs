@@ -14,6 +14,7 @@ use super::address::Dialler;
 use super::fault::{Class, class, fault};
 use super::inspect::{Server, Unfit, inspect};
 use super::script::{Call, Verb};
+use crate::contract::PATIENCE_FOR_ALL;
 use crate::error::{StoreError, WriteOutcome};
 
 /// A connection; clones share it.
@@ -110,7 +111,15 @@ impl Link {
 
     /// Runs a verb whose answer is a promise.
     pub(super) async fn write(&self, verb: &Verb, call: Call) -> Result<Value, StoreError> {
-        let patience = self.options.write_deadline;
+        self.write_within(self.options.write_deadline, verb, call).await
+    }
+
+    /// The same, for what may touch every record.
+    pub(super) async fn write_all(&self, verb: &Verb, call: Call) -> Result<Value, StoreError> {
+        self.write_within(self.options.write_deadline * PATIENCE_FOR_ALL, verb, call).await
+    }
+
+    async fn write_within(&self, patience: Duration, verb: &Verb, call: Call) -> Result<Value, StoreError> {
         let needed = self.options.replicas;
         let wait = (needed > 0).then(|| {
             // A third: a script that the server does not have yet is sent twice, and waited for twice.
@@ -248,7 +257,7 @@ impl Link {
             Dialler::Cluster(client) => {
                 let config = redis::cluster::ClusterConfig::new()
                     .set_connection_timeout(self.options.connect_deadline)
-                    .set_response_timeout(self.options.write_deadline.max(self.options.read_deadline));
+                    .set_response_timeout(self.options.write_deadline * PATIENCE_FOR_ALL);
                 let cluster = client.get_async_connection_with_config(config).await?;
                 Connection::Cluster(cluster, Route::new(slot(&self.options.prefix), SlotAddr::Master))
             }

@@ -80,7 +80,13 @@ impl Sessions for RedisStore {
         };
         let call = self.link.call().with(kind).with(whose).with(kept).with(reason.name()).with(millis(now));
         let call = self.with_known(call);
-        let [ended, epoch, head, mark] = exactly(self.link.write(&verb::revoke, call).await?)?;
+        let answer = match scope {
+            Scope::All => self.link.write_all(&verb::revoke, call).await?,
+            Scope::Session(_) | Scope::Subject(_) | Scope::SubjectExcept(..) => {
+                self.link.write(&verb::revoke, call).await?
+            }
+        };
+        let [ended, epoch, head, mark] = exactly(answer)?;
         let seq = self.learn([epoch, head, mark])?.1;
         Ok(Revoked { ended: list(ended, |id| octets(id).map(SessionId::from_bytes))?, seq })
     }
@@ -177,7 +183,7 @@ impl Feed for RedisStore {
 
     async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
         let call = self.link.call().with(hex(&fresh_epoch().0)).with(reason.name()).with(millis(now));
-        self.learn(exactly(self.link.write(&verb::restart, call).await?)?)?;
+        self.learn(exactly(self.link.write_all(&verb::restart, call).await?)?)?;
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }

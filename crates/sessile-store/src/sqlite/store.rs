@@ -1,7 +1,7 @@
 //! The contract, verb by verb: which thread does it, and which statements.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result as SqlResult};
@@ -20,8 +20,8 @@ use super::writer::{Need, Write};
 use super::{SqliteStore, accounts, events, feed, keys, moves, sessions, throttles, tokens};
 use crate::contract::{
     AccountChange, AccountCreation, Accounts, Backend, Confirmation, Continuity, Durability, EventQuery, Events, Feed,
-    Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, Revoked, RotateOutcome, SessionCopy, Sessions, Stage,
-    StageChange, Taken, TakingIn, Throttles, TokenAddition, Tokens,
+    Insertion, KeyAddition, KeyRevocation, Keys, MoveId, Moves, PATIENCE_FOR_ALL, Revoked, RotateOutcome, SessionCopy,
+    Sessions, Stage, StageChange, Taken, TakingIn, Throttles, TokenAddition, Tokens,
 };
 use crate::error::{StoreError, WriteOutcome};
 use crate::record::{
@@ -36,11 +36,7 @@ impl SqliteStore {
         need: Need,
         work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let if_serving = move |connection: &Connection| match moves::stage(connection)?.phase {
-            Phase::Serving => work(connection).map(Ok),
-            phase => Ok(Err(phase)),
-        };
-        self.write_always(need, if_serving).await?.map_err(StoreError::NotServing)
+        self.write_always(need, if_serving(work)).await?.map_err(StoreError::NotServing)
     }
 
     /// Reads what says who is signed in, if the store's phase lets it say so.
@@ -62,7 +58,15 @@ impl SqliteStore {
         need: Need,
         work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let patience = self.options.write_deadline;
+        self.write_within(self.options.write_deadline, need, work).await
+    }
+
+    async fn write_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        need: Need,
+        work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Write { need, deadline: Instant::now() + patience, work, outcome: None, reply };
         self.writer.push(Box::new(job)).map_err(refusal)?;
@@ -101,6 +105,16 @@ impl SqliteStore {
             Ok(Err(_)) => Err(StoreError::Internal("a thread that reads has stopped; restart".to_owned())),
             Err(_) => Err(StoreError::not_done(format!("no answer to a read within {patience:?}"))),
         }
+    }
+}
+
+/// The work, done only if the store serves; else its phase. One step: the phase is looked at where the work is done.
+fn if_serving<T>(
+    work: impl Fn(&Connection) -> SqlResult<T> + Send + 'static,
+) -> impl Fn(&Connection) -> SqlResult<Result<T, Phase>> + Send + 'static {
+    move |connection| match moves::stage(connection)?.phase {
+        Phase::Serving => work(connection).map(Ok),
+        phase => Ok(Err(phase)),
     }
 }
 
@@ -170,7 +184,9 @@ impl Sessions for SqliteStore {
 
     async fn revoke(&self, scope: &Scope, reason: Reason, now: Timestamp) -> Result<Revoked, StoreError> {
         let scope = scope.clone();
-        self.write(Need::Reserve, move |connection| sessions::revoke(connection, &scope, reason, now)).await
+        let patience = self.options.write_deadline * if scope == Scope::All { PATIENCE_FOR_ALL } else { 1 };
+        let work = if_serving(move |connection| sessions::revoke(connection, &scope, reason, now));
+        self.write_within(patience, Need::Reserve, work).await?.map_err(StoreError::NotServing)
     }
 
     async fn list(
@@ -245,7 +261,8 @@ impl Feed for SqliteStore {
     }
 
     async fn restart_history(&self, reason: Reason, now: Timestamp) -> Result<(), StoreError> {
-        self.write_always(Need::Reserve, move |connection| feed::restart(connection, reason, now)).await?;
+        let patience = self.options.write_deadline * PATIENCE_FOR_ALL;
+        self.write_within(patience, Need::Reserve, move |connection| feed::restart(connection, reason, now)).await?;
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
