@@ -5,6 +5,7 @@ mod layers;
 mod museum;
 mod nth_operation;
 mod outage;
+mod pace;
 mod password;
 mod password_throttle;
 #[allow(dead_code)] // What the tests of the store need of it besides.
