@@ -132,7 +132,7 @@ async fn a_page_that_is_not_the_last_is_followed_at_once() {
     running.abort();
 }
 
-/// S23: a turn of the sweep takes batch after batch, as many as it may and no more, with pauses between them in which others
+/// S23, R-177: a turn of the sweep takes batch after batch, as many as it may and no more, with pauses between them in which others
 /// have the store; what is left is the next turn's, and a live record is nobody's.
 #[tokio::test(start_paused = true)]
 async fn a_sweep_goes_on_while_batches_are_full() {
