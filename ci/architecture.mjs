@@ -16,16 +16,17 @@ const MAY_DEPEND = {
   sessile: ["sessile-core", "sessile-aws-lc", "sessile-store"],
   "sessile-lab": [],
   "sessile-instruments": [],
+  "sessile-scale": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile"],
   "sessile-server": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-lab"],
 };
 const CORE_MAY_USE = ["base64", "serde", "serde_json", "subtle", "zeroize"];
 const ONLY_FOR = {
-  redis: ["sessile-store", "sessile-instruments"],
-  rusqlite: ["sessile-store"],
+  redis: ["sessile-store", "sessile-instruments", "sessile-scale"],
+  rusqlite: ["sessile-store", "sessile-scale"],
   "aws-lc-rs": ["sessile-aws-lc", "sessile-lab"],
   argon2: ["sessile"],
   hyper: ["sessile-server", "sessile-lab"],
-  "tokio-postgres": ["sessile-store", "sessile-instruments"],
+  "tokio-postgres": ["sessile-store", "sessile-instruments", "sessile-scale"],
   "tokio-postgres-rustls": ["sessile-store"],
   "tokio-rustls": ["sessile-server"],
   clap: ["sessile-server", "sessile-instruments"],

@@ -8,8 +8,8 @@ use sessile_core::policy::Limits;
 use sessile_core::revocation::{Applied, FeedItem, Phase, Reason, Restart, Seq};
 use sessile_core::session::{Life, Session};
 use sessile_core::storage::Liveness;
-use sessile_core::{Moment, SessionId};
-use tokio::time::{sleep, timeout};
+use sessile_core::{Moment, SessionId, Timestamp};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use sessile_store::{StoreError, WriteOutcome};
 
@@ -18,6 +18,14 @@ use crate::metrics::{Family, Metrics};
 use crate::streams::StreamEnd;
 
 const PAGE: u32 = 1024;
+/// The last page of the feed and the next are at least so far apart: what ends meanwhile is read together. A quiet feed is
+/// read at once.
+const BETWEEN_PAGES: Duration = Duration::from_millis(30);
+/// Bounds of how long a node waits for news before it reads all the same; see [`poll_floor`].
+const POLL_MIN: Duration = Duration::from_millis(50);
+const POLL_MAX: Duration = Duration::from_secs(1);
+// So the pause never makes a node's knowledge older than its polling does, whatever T is.
+const _: () = assert!(BETWEEN_PAGES.as_millis() < POLL_MIN.as_millis());
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -26,6 +34,9 @@ const COUNTERS_TO_KEEP: u64 = 200_000;
 /// How far sweeps trail the clock: more than clocks of nodes may differ.
 const SWEEP_BEHIND: Duration = Duration::from_secs(300);
 const SWEEP_BATCH: u32 = 1000;
+/// Batches of one turn at most. Each is short, and live traffic goes between them (S23).
+const SWEEP_BATCHES: u32 = 50;
+const BETWEEN_BATCHES: Duration = Duration::from_millis(100);
 const KEYS_EVERY: Duration = Duration::from_secs(20);
 const EVENTS_TO_KEEP: u64 = 1_000_000;
 const EVENT_BATCH: usize = 256;
@@ -82,6 +93,7 @@ impl Engine {
         let mut was_fresh = true;
         let mut said = String::new();
         loop {
+            let asked = Instant::now();
             match timeout(self.limits().staleness, self.read_feed()).await {
                 Ok(Ok(complete)) => {
                     retry = RETRY_MIN;
@@ -93,6 +105,7 @@ impl Engine {
                     if complete {
                         // Well within T even if no notification ever comes: polling is the floor.
                         let _ = timeout(poll_floor(self.limits()), self.0.vault.changed(self.view_position())).await;
+                        sleep_until(asked + BETWEEN_PAGES).await;
                     }
                 }
                 failed => {
@@ -254,7 +267,7 @@ impl Engine {
             if self.0.vault.phase() != Phase::Serving {
                 continue;
             }
-            match self.0.vault.sweep(now.wall.minus(SWEEP_BEHIND), SWEEP_BATCH).await {
+            match self.sweep_sessions(now.wall.minus(SWEEP_BEHIND)).await {
                 Ok(swept) => tracing::debug!(swept, "expired records removed"),
                 Err(error) => tracing::warn!(%error, "expired records could not be removed; trying again"),
             }
@@ -267,6 +280,20 @@ impl Engine {
                 tracing::warn!(%error, "old counters of failed sign-ins could not be removed; trying again");
             }
         }
+    }
+
+    // One turn: batch after batch while they come back full. Answers how many records were removed.
+    async fn sweep_sessions(&self, over_at: Timestamp) -> Result<u32, StoreError> {
+        let mut swept = 0;
+        for _ in 0..SWEEP_BATCHES {
+            let batch = self.0.vault.sweep(over_at, SWEEP_BATCH).await?;
+            swept += batch;
+            if batch < SWEEP_BATCH {
+                break;
+            }
+            sleep(BETWEEN_BATCHES).await;
+        }
+        Ok(swept)
     }
 
     async fn keep_uses(&self) {
@@ -322,7 +349,7 @@ fn unread(error: EngineError) -> StoreError {
 }
 
 fn poll_floor(limits: &Limits) -> Duration {
-    (limits.staleness / 5).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    (limits.staleness / 5).clamp(POLL_MIN, POLL_MAX)
 }
 
 fn stepped_forward(before: Moment, now: Moment) -> bool {

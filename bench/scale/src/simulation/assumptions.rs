@@ -72,6 +72,8 @@ pub struct Rules {
     pub swept_after: Duration,
     /// How often nodes sweep. As `SWEEP_EVERY` there.
     pub sweep_every: Duration,
+    /// How far apart two pages of a feed that is up to date are at least. As `BETWEEN_PAGES` there.
+    pub between_pages: Duration,
 }
 
 impl Rules {
@@ -91,6 +93,7 @@ impl Rules {
             trust: config.limits.staleness,
             swept_after: Duration::from_secs(300),
             sweep_every: Duration::from_secs(60),
+            between_pages: Duration::from_millis(30),
         }
     }
 

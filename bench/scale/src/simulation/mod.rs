@@ -327,12 +327,17 @@ impl World {
             self.measure(before.0, position.0, trusted_until);
         }
         let state = &mut self.nodes[node as usize];
-        if !complete || state.heard != position {
+        if !complete {
             return self.plan(now, Event::Ask(node, turn));
+        }
+        let rested = now.max(asked + micros(self.rules.between_pages));
+        state.rested = rested;
+        if state.heard != position {
+            return self.plan(rested, Event::Ask(node, turn));
         }
         state.waiting = true;
         let floor = micros(self.rules.poll_floor());
-        self.plan(now + floor, Event::Ask(node, turn));
+        self.plan(rested.max(now + floor), Event::Ask(node, turn));
     }
 
     // How long it took until the entries after `before` were known here, and until their tokens opened nothing here.
@@ -381,11 +386,12 @@ impl World {
         let has_notice = head != state.heard;
         state.looking = has_notice;
         let is_news = state.waiting && state.heard != state.view.position();
-        let turn = state.turn;
+        let (turn, rested) = (state.turn, state.rested);
         let at = if has_notice { self.now + self.hop() } else { self.now + LOOK_EVERY };
         self.plan(at, Event::Look(node, again));
         if is_news {
-            self.plan(self.now, Event::Ask(node, turn));
+            self.nodes[node as usize].waiting = false;
+            self.plan(self.now.max(rested), Event::Ask(node, turn));
         }
     }
 

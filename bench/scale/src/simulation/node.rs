@@ -30,6 +30,8 @@ pub(super) struct Node {
     /// Counts what the follower does, so that a timer that was overtaken is known.
     pub(super) turn: u64,
     pub(super) waiting: bool,
+    /// When the next page may be asked for.
+    pub(super) rested: Micros,
     /// The listener is asking where the feed stands.
     pub(super) looking: bool,
     pub(super) looked: u64,

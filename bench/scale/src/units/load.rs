@@ -402,7 +402,7 @@ impl Bench {
     }
 }
 
-// As `follow_feed` in `crates/sessile/src/node.rs`.
+// As `follow_feed` in `crates/sessile/src/node.rs`; endings here are too far apart to meet its pause.
 async fn follow(vault: Arc<Vault>) {
     let mut after = vault.feed(Seq(0), 0).await.expect("it answers").head;
     loop {

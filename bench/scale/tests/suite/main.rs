@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use sessile_core::policy::Limits;
 use sessile_scale::simulation::{Case, Outcome, Plan, Rules, Traffic, cases, run};
 
 /// People who sign out as often as not: many endings in a small deployment.
@@ -86,6 +87,48 @@ fn a_sample_speaks_for_the_whole() {
         // Negative control: without the weight it is a quarter.
         assert!(!is_near(sampled / 4.0, counted, 0.15));
     }
+}
+
+/// What the simulation and the figures take from the program's source is still there.
+#[test]
+fn the_rules_are_the_program_s() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/sessile/src/node.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let duration = |name: &str| {
+        let (_, value) = source.split_once(&format!("const {name}: Duration = Duration::from_")).unwrap();
+        let (unit, rest) = value.split_once('(').unwrap();
+        let number: u64 = rest.split_once(')').unwrap().0.parse().unwrap();
+        match unit {
+            "millis" => Duration::from_millis(number),
+            "secs" => Duration::from_secs(number),
+            other => panic!("{name} is in {other}"),
+        }
+    };
+    let rules = program();
+    assert_eq!(rules.between_pages, duration("BETWEEN_PAGES"));
+    assert_eq!(rules.swept_after, duration("SWEEP_BEHIND"));
+    assert_eq!(rules.sweep_every, duration("SWEEP_EVERY"));
+    assert_ne!(rules.between_pages, duration("RETRY_MIN"), "it reads more than one number");
+    let shortest = Rules { limits: Limits { staleness: Duration::ZERO, ..rules.limits }, ..program() };
+    assert_eq!(shortest.poll_floor(), duration("POLL_MIN"));
+    let longest = Rules { limits: Limits { staleness: Duration::from_secs(60), ..rules.limits }, ..program() };
+    assert_eq!(longest.poll_floor(), duration("POLL_MAX"));
+}
+
+/// The pause bounds the pages of a node, and what it costs is less than itself; the twin without it reads many more.
+#[test]
+fn the_pause_bounds_the_pages() {
+    // Many endings a second, most of them of sessions outside of the sample; nobody is away for long.
+    let case = Case { sessions: 1_000_000, traffic: RESTLESS, ..cases::small(1000) };
+    let plan = Plan { count_endings: 1900, full_feed: 2800, steady: 2900, disturb: 2960, long_cut: 20, ..Plan::FULL };
+    let paused = run(case, program(), plan);
+    let twin = run(case, Rules { between_pages: Duration::ZERO, ..program() }, plan);
+    let most = 1.0 / program().between_pages.as_secs_f64();
+    assert!(paused.feed.entries_per_second > 4.0 * most, "too few endings: {:?}", paused.feed);
+    assert!(paused.feed.pages_per_node <= most + 1.0, "{:?}", paused.feed);
+    assert!(twin.feed.pages_per_node > 2.0 * most, "negative control: {:?}", twin.feed);
+    let pause = program().between_pages.as_secs_f64() * 1000.0;
+    assert!(paused.heard.p50_ms > twin.heard.p50_ms && paused.heard.p50_ms < twin.heard.p50_ms + pause);
 }
 
 /// The same seed, the same run.

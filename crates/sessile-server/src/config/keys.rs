@@ -186,7 +186,7 @@ section! {
         sessions_per_subject: u32 = "50", within "1" to "10000";
         /// How recent a sign-in must be for sensitive acts, such as ending one's other sessions.
         fresh: Duration = "10m", within "1s" to "24h";
-        /// Verified tokens a node remembers, each a few hundred bytes.
+        /// Verified tokens a node remembers, each about 2 kB of its memory.
         cached_tokens: u32 = "65536", within "16" to "10000000";
         /// Allow `local-storage` and `session-storage`, whose token every script of the page can read and carry away. `memory` hides it better; a script that may call `/auth/refresh` gets a token in all three.
         danger_script_readable_token: bool = "false";

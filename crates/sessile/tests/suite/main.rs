@@ -6,6 +6,7 @@ mod moving;
 mod museum;
 mod nth_operation;
 mod outage;
+mod pace;
 mod password;
 mod password_throttle;
 #[allow(dead_code)] // What the tests of the store need of it besides.
