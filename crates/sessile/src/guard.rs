@@ -12,6 +12,7 @@ use sessile_core::cookie::{self, SetCookie};
 use sessile_core::csrf::CsrfVerdict;
 use sessile_core::event::EventName;
 use sessile_core::headers::{HeaderContext, HeaderEdit, Policy, SessionUse};
+use sessile_store::StoreError;
 
 use crate::arrival::{Arrival, Peer};
 use crate::engine::{Admission, Anonymous, Engine, Pass, WhyAnonymous};
@@ -30,7 +31,7 @@ pub enum Access {
     Session,
 }
 
-/// What happens on a route when a session must be looked up and the store does not answer.
+/// What happens on a route when a session must be looked up and the store has not answered for longer than T.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PastStaleness {
     /// 503: nobody is let through whose session may have ended (P4).
@@ -106,7 +107,7 @@ impl Engine {
             {
                 Admission::Admitted(pass) => (Some(pass), None),
                 Admission::Anonymous(anonymous) => (None, Some(anonymous)),
-                Admission::Unavailable(error) => match self.without_the_store(&arrival, policy) {
+                Admission::Unavailable(error) => match self.without_the_store(&arrival, policy, &error) {
                     Some(pass) => (Some(pass), None),
                     None => return Guarded::Answer(self.unavailable(&arrival, &error)),
                 },
@@ -130,9 +131,12 @@ impl Engine {
         Guarded::Forward(Forward { pass, clear_cookies })
     }
 
-    fn without_the_store(&self, arrival: &Arrival<'_>, policy: &RoutePolicy) -> Option<Pass> {
+    // Only for want of an answer, and past T: a record that does not open, or sessions that are elsewhere, let nobody in.
+    fn without_the_store(&self, arrival: &Arrival<'_>, policy: &RoutePolicy, error: &StoreError) -> Option<Pass> {
+        let away = matches!(error, StoreError::Unavailable { .. }) && !self.ready().feed_fresh;
         match policy.past_staleness {
             PastStaleness::Deny => None,
+            PastStaleness::DangerServeUntilTokenExpiry if !away => None,
             PastStaleness::DangerServeUntilTokenExpiry => {
                 let pass = self.admit_unproven(arrival, self.config().offer(policy.storage))?;
                 Metrics::add(&self.metrics().admitted_unproven);
@@ -188,7 +192,7 @@ impl Engine {
     }
 
     /// The answer to a request that the store would have to decide and cannot: 503, cookies kept (P3).
-    pub fn unavailable(&self, arrival: &Arrival<'_>, error: &sessile_store::StoreError) -> Response<Bytes> {
+    pub fn unavailable(&self, arrival: &Arrival<'_>, error: &StoreError) -> Response<Bytes> {
         tracing::warn!(%error, request = arrival.request_id().map(|id| id.0), "answered 503: the store cannot be asked");
         self.problem(arrival, &Problem::Unavailable { retry_after: Duration::from_secs(2) })
     }

@@ -11,9 +11,9 @@ use sessile_core::storage::Liveness;
 use sessile_core::{Moment, SessionId, Timestamp};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use sessile_store::{StoreError, WriteOutcome};
+use sessile_store::StoreError;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::metrics::{Family, Metrics};
 use crate::streams::StreamEnd;
 
@@ -149,9 +149,11 @@ impl Engine {
             );
         }
         match page.phase {
-            // What a store that is being filled tells of nobody knows yet, so the view goes stale, and begins anew with the
-            // first page after it: the store has another epoch then.
-            Phase::Filling => return Ok(true),
+            // What a store that is being filled tells of nobody knows yet. The view begins anew with the first page after it.
+            Phase::Filling => {
+                self.view_mut().begin_again();
+                return Ok(true);
+            }
             Phase::Serving | Phase::Moving | Phase::Moved => {}
         }
         // What a page demands is done before the page counts as read: a failure reads it again.
@@ -161,7 +163,7 @@ impl Engine {
         }
         let goes_on = epoch_before == Some(page.epoch) && page.oldest.0 <= after.0.saturating_add(1);
         if !goes_on || page.entries.iter().any(|entry| entry.item == FeedItem::KeysChanged) {
-            self.reload_keys().await.map_err(unread)?;
+            self.reload_keys().await?;
         }
         let applied = self.view_mut().apply(&page, self.config().longest_trust(), asked);
         self.metrics().note_feed_lag(page.head.0.saturating_sub(self.view_position().0));
@@ -338,13 +340,6 @@ impl Engine {
             self.metrics().events_dropped.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
             tracing::warn!(%error, lost, "events could not be written to the store; they stand in the log");
         }
-    }
-}
-
-fn unread(error: EngineError) -> StoreError {
-    match error {
-        EngineError::Store(error) => error,
-        EngineError::Keys(why) => StoreError::Unavailable { why, outcome: WriteOutcome::NotDone },
     }
 }
 

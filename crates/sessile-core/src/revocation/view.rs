@@ -164,6 +164,12 @@ impl View {
         self.lineage = Lineage(self.lineage.0.saturating_add(1));
     }
 
+    /// Forgets the history it followed; the next page begins a new one. For a store that has none to tell yet.
+    pub fn begin_again(&mut self) {
+        self.forget_everything();
+        *self = Self { lineage: self.lineage, ..Self::default() };
+    }
+
     /// Notes that a session has ended, without waiting for the feed: for the node that ended it.
     pub fn end(&mut self, id: SessionId, keep: Duration, now: Monotonic) {
         let until = now.plus(keep);

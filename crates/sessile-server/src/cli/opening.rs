@@ -72,6 +72,11 @@ impl Opening {
         Ok(opening)
     }
 
+    /// Whether its store is one that may be out of reach.
+    pub(super) fn waits_for_a_store(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Reaches for the shared store, if there is one; `now` is for what must be ended if it lost writes.
     pub(super) async fn connect(&self, now: Timestamp) -> Result<(), Failure> {
         let Some(shared) = &self.shared else { return Ok(()) };

@@ -319,7 +319,9 @@ impl Rules<'_> {
                 );
             }
         }
-        if store.password_file.is_some() && url.is_some_and(StoreUrl::has_password) {
+        // Of the two stores of a move, one may have its password in its url.
+        let twice = store.password_file.is_some() && url.is_some_and(StoreUrl::has_password);
+        if twice && purpose != Purpose::Move {
             store.password_file.refuse(
                 self.mistakes,
                 "the password is given twice: here and in store.url",

@@ -108,7 +108,7 @@ fn postgres(store: &Store, url: Box<PostgresUrl>, mistakes: &mut Mistakes) -> Sh
     };
     let options = PostgresOptions {
         schema: store.name.0.clone(),
-        password_file: store.password_file.value.clone(),
+        password_file: store.password_file.value.clone().filter(|_| !url.has_password()),
         connections: *store.connections,
         write_deadline: *store.write_deadline,
         read_deadline: *store.read_deadline,
@@ -118,8 +118,8 @@ fn postgres(store: &Store, url: Box<PostgresUrl>, mistakes: &mut Mistakes) -> Sh
 
 fn redis(store: &Store, address: Address, mistakes: &mut Mistakes) -> SharedStore {
     let address = match store.password_file.as_deref().map(secret_file::read).transpose() {
-        Ok(Some(password)) => address.with_password(&password),
-        Ok(None) => address,
+        Ok(Some(password)) if !address.has_password() => address.with_password(&password),
+        Ok(_) => address,
         Err(fault) => {
             store.password_file.refuse(mistakes, fault.problem, fault.remedy);
             address

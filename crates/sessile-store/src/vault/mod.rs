@@ -80,6 +80,8 @@ impl Vault {
         let lost = match backend.continuity().await? {
             Continuity::Unbroken => None,
             Continuity::Lost { what } => {
+                // Said first: afterwards the store looks unbroken, whoever asks.
+                tracing::error!(what, "the store lost acknowledged writes; every session is ended");
                 backend.restart_history(Reason::StoreRegressed, now).await?;
                 Some(what)
             }

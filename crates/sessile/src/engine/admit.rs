@@ -147,6 +147,11 @@ enum ByToken {
     Unavailable(StoreError),
 }
 
+enum NotVerified {
+    Refused(TokenRefused),
+    CannotTell(StoreError),
+}
+
 /// Why a request is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asking {
@@ -348,20 +353,16 @@ impl Engine {
     ) -> ByToken {
         let now = self.now();
         let digest = self.0.crypto.sha256(compact.expose().as_bytes());
-        let ring = self.0.ring.load();
-        let (warm, was_warm) = match self.0.warm.get(&digest, ring.version, now.mono) {
-            Some(warm) => (warm, true),
-            None => match ring.ring.verify(compact.expose(), &self.0.expected, now.wall) {
-                Ok(token) => (self.0.warm.insert(digest, Arc::new(token), ring.version, now), false),
-                Err(TokenRefused::KeyUnknown) if !self.knows_the_keys() => {
-                    return ByToken::Unavailable(StoreError::not_done(
-                        "the signing keys may be older than this token's",
-                    ));
-                }
-                Err(refused) => return ByToken::No(self.note_refused(&refused, arrival)),
+        let known = self.0.warm.get(&digest, self.0.ring.load().version, now.mono);
+        let was_warm = known.is_some();
+        let warm = match known {
+            Some(warm) => warm,
+            None => match self.verify_at_first_sight(compact, digest, now).await {
+                Ok(warm) => warm,
+                Err(NotVerified::Refused(refused)) => return ByToken::No(self.note_refused(&refused, arrival)),
+                Err(NotVerified::CannotTell(error)) => return ByToken::Unavailable(error),
             },
         };
-        drop(ring);
         let claimed = warm.token.claims().storage;
         // A token counts only where its storage puts it.
         let place = offer.place_of(claimed).filter(|_| claimed.shape().access_token == proof.place());
@@ -381,6 +382,32 @@ impl Engine {
             }
         }
         verdict
+    }
+
+    async fn verify_at_first_sight(
+        &self,
+        compact: &SecretText,
+        digest: [u8; 32],
+        now: Moment,
+    ) -> Result<Arc<Warm>, NotVerified> {
+        let mut looked = false;
+        loop {
+            let ring = self.0.ring.load_full();
+            match ring.ring.verify(compact.expose(), &self.0.expected, now.wall) {
+                Ok(token) => return Ok(self.0.warm.insert(digest, Arc::new(token), ring.version, now)),
+                Err(TokenRefused::KeyUnknown) if !looked => {
+                    looked = true;
+                    match self.look_for_keys().await {
+                        Ok(()) => {}
+                        // A key begins to sign long after it is published, or in an emergency: within T a node that knows
+                        // its keys knows this one, or it is somebody else's token beside a cookie of ours.
+                        Err(_) if self.knows_the_keys() => {}
+                        Err(error) => return Err(NotVerified::CannotTell(error)),
+                    }
+                }
+                Err(refused) => return Err(NotVerified::Refused(refused)),
+            }
+        }
     }
 
     async fn by_session_token(&self, token: &SessionToken, offer: Offer, arrival: &Arrival<'_>) -> Admission {

@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     /// Pages are applied in the order they were asked for.
     pub(crate) feed: tokio::sync::Mutex<()>,
     pub(crate) key_turn: tokio::sync::Mutex<()>,
+    /// When the keys were last read for a token whose key this node does not know.
+    pub(crate) keys_asked: std::sync::Mutex<Option<sessile_core::Monotonic>>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) event_queue: std::sync::Mutex<Option<mpsc::Receiver<Event>>>,
 }
@@ -103,6 +105,15 @@ pub enum EngineError {
     /// A signing key could not be made or loaded.
     #[error("the signing keys cannot be used: {0}")]
     Keys(String),
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => error,
+            EngineError::Keys(why) => Self::not_done(why),
+        }
+    }
 }
 
 /// Who gave an order, for the events.
@@ -185,6 +196,7 @@ impl Engine {
             crypto,
             feed: tokio::sync::Mutex::new(()),
             key_turn: tokio::sync::Mutex::new(()),
+            keys_asked: std::sync::Mutex::new(None),
             events,
             vault,
             clock,
@@ -203,8 +215,7 @@ impl Engine {
     /// An error may be met by calling again.
     pub async fn take_up_store(&self) -> Result<(), EngineError> {
         self.ensure_keys().await?;
-        if let Some(what) = self.0.vault.lost_history() {
-            tracing::error!(what, "the store lost acknowledged writes; every session was ended");
+        if self.0.vault.lost_history().is_some() {
             self.record(Event::new(EventName::StoreRegressed, Reason::StoreRegressed.name(), self.now().wall));
         }
         Ok(())

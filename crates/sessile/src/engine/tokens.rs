@@ -1,5 +1,8 @@
 //! Questions and orders about tokens from resource servers (RFC 7662, RFC 7009).
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use sessile_core::id::TokenId;
 use sessile_core::revocation::{Reason, Scope};
 use sessile_core::rotation::{Presentation, SessionToken, present};
@@ -35,13 +38,32 @@ impl Engine {
 
     /// As [`verify_token`](Self::verify_token); `None` if it is not ours. An error if this node may not know its key, so
     /// that nobody is told of a token that lives that there is none (I18, F14).
-    pub(super) fn recognise_token(&self, compact: &str) -> Result<Option<VerifiedToken>, StoreError> {
+    async fn recognise_token(&self, compact: &str) -> Result<Option<VerifiedToken>, StoreError> {
         match self.verify_token(compact) {
-            Ok(verified) => Ok(Some(verified)),
-            Err(TokenRefused::KeyUnknown) if !self.knows_the_keys() => {
-                Err(StoreError::not_done("the signing keys may be older than this token's"))
+            Err(TokenRefused::KeyUnknown) => {
+                self.look_for_keys().await?;
+                Ok(self.verify_token(compact).ok())
             }
-            Err(_) => Ok(None),
+            verified => Ok(verified.ok()),
+        }
+    }
+
+    /// Reads the keys once more, for a token of a key that this node does not know: another node may have begun to sign
+    /// with it a moment ago (X3). At most once a second: forged tokens ask the store no more often.
+    pub(super) async fn look_for_keys(&self) -> Result<(), StoreError> {
+        let now = self.now().mono;
+        let lately = {
+            let mut asked = self.0.keys_asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let lately = asked.is_some_and(|at| now.since(at) < Duration::from_secs(1));
+            if !lately {
+                *asked = Some(now);
+            }
+            lately
+        };
+        match lately {
+            true if self.knows_the_keys() => Ok(()),
+            true => Err(StoreError::not_done("the signing keys may be older than this token's")),
+            false => self.reload_keys().await.map_err(StoreError::from),
         }
     }
 
@@ -68,7 +90,7 @@ impl Engine {
                 },
             );
         }
-        let Some(verified) = self.recognise_token(token)? else { return Ok(Introspection::Inactive) };
+        let Some(verified) = self.recognise_token(token).await? else { return Ok(Introspection::Inactive) };
         let claims = verified.claims();
         let kept = match claims.storage.shape().liveness {
             Liveness::View | Liveness::Record => self.0.vault.load(claims.session).await?,
@@ -83,7 +105,7 @@ impl Engine {
     pub async fn revoke_token(&self, token: &str) -> Result<Option<SessionId>, EngineError> {
         let id = match SessionToken::parse(token) {
             Some(session_token) => self.genuine(&session_token).await?.map(|session| session.id),
-            None => self.recognise_token(token)?.map(|verified| verified.claims().session),
+            None => self.recognise_token(token).await?.map(|verified| verified.claims().session),
         };
         if let Some(id) = id {
             self.revoke(&Scope::Session(id), Reason::TokenRevoked, &Actor::App).await?;

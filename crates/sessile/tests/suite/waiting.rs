@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use sessile::{Access, Engine, Guarded, PastStaleness, RoutePolicy, Which};
 use sessile_core::Storage;
+use sessile_core::token::KeyState;
 use sessile_store::memory::MemoryStore;
 use sessile_store::{MasterKey, Vault};
 
@@ -77,6 +78,34 @@ async fn a_key_this_node_may_not_know() {
     assert_eq!(other.engine.revoke_token(&token).await.expect("answered"), None);
 }
 
+/// X3: a key that another node began to sign with a moment ago, in an emergency, is looked for at once; tokens of keys that are
+/// nobody's ask the store no more than once a second.
+#[tokio::test]
+async fn a_key_of_a_moment_ago() {
+    let mut config = config();
+    config.storage = Storage::Memory;
+    let world = World::with(config.clone(), Arc::new(MemoryStore::new())).await;
+    let other = world.second_node().await;
+    let active = world.engine.key_status().into_iter().find(|key| key.state == KeyState::Active).expect("a key");
+    assert!(world.engine.revoke_key(&active.id).await.expect("revoked"));
+    let mut browser = world.sign_in("ada").await;
+    assert!(
+        matches!(browser.get(&other).await, Outcome::Admitted { .. }),
+        "before any page of the feed told of the key"
+    );
+
+    let strangers = World::with(config, Arc::new(MemoryStore::new())).await;
+    let mut stranger = strangers.sign_in("eve").await;
+    world.pass_time(Duration::from_secs(2));
+    other.catch_up().await.expect("feed");
+    let before = other.vault().ops().foreground();
+    for _ in 0..20 {
+        assert_eq!(stranger.get(&other).await, Outcome::Anonymous("forged"));
+    }
+    let asked = other.vault().ops().foreground() - before;
+    assert_eq!(asked, 1, "the keys were read once");
+}
+
 async fn guarded(engine: &Engine, browser: &Browser, past_staleness: PastStaleness) -> Result<(), StatusCode> {
     let policy = RoutePolicy { past_staleness, ..RoutePolicy::new(engine, Access::Session) };
     match engine.guard(&browser.request("GET", "/api/notes"), &peer(), &policy).await {
@@ -108,9 +137,12 @@ async fn a_route_that_goes_on() {
         let pass = eve.pass(&node).await;
         node.sign_out(&pass, Which::This).await.expect("signed out");
 
-        store.set(Fault::Away);
-        world.pass_time(node.limits().staleness + Duration::from_millis(1));
         let unavailable = Err(StatusCode::SERVICE_UNAVAILABLE);
+        let young = world.second_node().await;
+        store.set(Fault::Away);
+        let within = guarded(&young, &ada, DangerServeUntilTokenExpiry).await;
+        assert_eq!(within, unavailable, "{storage}: one answer that is missing, within T, is no outage");
+        world.pass_time(node.limits().staleness + Duration::from_millis(1));
         assert_eq!(guarded(&node, &ada, Deny).await, unavailable, "{storage}: the default");
         assert_eq!(guarded(&node, &ada, DangerServeUntilTokenExpiry).await, Ok(()), "{storage}");
         assert!(guarded(&node, &eve, DangerServeUntilTokenExpiry).await.is_err(), "{storage}: known to have ended");
