@@ -159,7 +159,7 @@ describe('a move to another store', () => {
 
     await world.sessile.cli(['migrate', ...to(), '--prepare']);
     await next.start({ ready: false });
-    await eventually(async () => (await readiness(next).catch(() => ({}))).status === 503, { what: 'the new gateway listening' });
+    await eventually(async () => (await readiness(next).catch(() => ({}))).status === 503, { ms: 20_000, what: 'the new gateway listening' });
     const waiting = await eventually(async () => {
       const now = await readiness(next);
       return now.text.includes('[-] sessions: still being moved into this store') && now;

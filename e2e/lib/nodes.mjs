@@ -27,7 +27,10 @@ const STORES = {
 
 async function startPooled(settings) {
   const postgres = await STORES.postgres.start(settings);
-  const pooler = await startPgbouncer(postgres.port());
+  const pooler = await startPgbouncer(postgres.port()).catch(async (error) => {
+    await postgres.close();
+    throw error;
+  });
   return {
     url: postgres.url,
     port: () => pooler.port,
