@@ -74,6 +74,8 @@ pub struct Rules {
     pub sweep_every: Duration,
     /// How far apart two pages of a feed that is up to date are at least. As `BETWEEN_PAGES` there.
     pub between_pages: Duration,
+    /// How far apart two looks of a listener are at least. As `BETWEEN_LOOKS` in `crates/sessile-store/src/postgres/listener.rs`.
+    pub between_looks: Duration,
 }
 
 impl Rules {
@@ -94,6 +96,7 @@ impl Rules {
             swept_after: Duration::from_secs(300),
             sweep_every: Duration::from_secs(60),
             between_pages: Duration::from_millis(30),
+            between_looks: Duration::from_millis(30),
         }
     }
 

@@ -214,9 +214,9 @@ impl World {
             if !state.looking && !state.is_away(self.now) {
                 state.looking = true;
                 state.looked += 1;
-                let looked = state.looked;
+                let (looked, rested) = (state.looked, state.looks_after);
                 // The notice arrives, and the listener's question does.
-                let at = self.now + self.hop() + self.hop();
+                let at = rested.max(self.now + self.hop()) + self.hop();
                 self.plan(at, Event::Look(node, looked));
             }
         }
@@ -369,6 +369,7 @@ impl World {
         }
         state.looking = true;
         state.looks += 1;
+        state.looks_after = now + micros(self.rules.between_looks);
         state.heard = self.feed.head();
         let at = now + self.hop();
         self.plan(at, Event::Heard(node, looked));
@@ -386,8 +387,8 @@ impl World {
         let has_notice = head != state.heard;
         state.looking = has_notice;
         let is_news = state.waiting && state.heard != state.view.position();
-        let (turn, rested) = (state.turn, state.rested);
-        let at = if has_notice { self.now + self.hop() } else { self.now + LOOK_EVERY };
+        let (turn, rested, looks_after) = (state.turn, state.rested, state.looks_after);
+        let at = if has_notice { looks_after.max(self.now) + self.hop() } else { self.now + LOOK_EVERY };
         self.plan(at, Event::Look(node, again));
         if is_news {
             self.nodes[node as usize].waiting = false;

@@ -35,6 +35,8 @@ pub(super) struct Node {
     /// The listener is asking where the feed stands.
     pub(super) looking: bool,
     pub(super) looked: u64,
+    /// When it may look again.
+    pub(super) looks_after: Micros,
     pub(super) heard: Seq,
     pub(super) pages: u64,
     pub(super) looks: u64,

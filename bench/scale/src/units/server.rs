@@ -127,12 +127,14 @@ impl Server {
 
     /// How long ending everybody may take, by default.
     pub(crate) fn patience_for_all(&self) -> Duration {
-        match self {
-            Self::Sqlite(_) => SqliteOptions::SERVER.write_deadline,
-            // As `PATIENCE_FOR_ALL` in `crates/sessile-store/src/postgres/lanes.rs`.
-            Self::Postgres { .. } => PostgresOptions::default().write_deadline * 30,
-            Self::Redis { .. } => RedisOptions::default().write_deadline,
-        }
+        // As `PATIENCE_FOR_ALL` in `crates/sessile-store/src/contract/mod.rs`.
+        const FACTOR: u32 = 30;
+        FACTOR
+            * match self {
+                Self::Sqlite(_) => SqliteOptions::SERVER.write_deadline,
+                Self::Postgres { .. } => PostgresOptions::default().write_deadline,
+                Self::Redis { .. } => RedisOptions::default().write_deadline,
+            }
     }
 
     /// Processor time that the server has taken; of this process, if the store is in it.

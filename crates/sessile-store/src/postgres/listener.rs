@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::lanes::Lanes;
 use super::server::{State, state};
@@ -14,6 +14,8 @@ use crate::error::{StoreError, WriteOutcome};
 
 /// How long nothing need be heard before it asks.
 const EVERY: Duration = Duration::from_millis(900);
+/// Two looks are at least so far apart: notices that come meanwhile are answered together. After a quiet moment at once.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(30);
 /// Past this the connection counts as dead.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -86,6 +88,7 @@ async fn listen(
     let listening = connection.client.batch_execute(&format!("LISTEN {}", schema.channel())).await;
     listening.map_err(|e| super::fault::fault(&e, WriteOutcome::NotDone))?;
     loop {
+        let looked = Instant::now();
         let now = timeout(ANSWER_WITHIN, state(&begin, &connection)).await;
         let now = now.map_err(|_| StoreError::not_done("no answer on the connection that listens"))??;
         heard(&now);
@@ -93,5 +96,6 @@ async fn listen(
         lanes.reserve().keep_warm().await;
         // Either end of the wait is an invitation to look.
         let _ = timeout(EVERY, connection.notified.notified()).await;
+        sleep_until(looked + BETWEEN_LOOKS).await;
     }
 }

@@ -18,6 +18,8 @@ const BLOCK: Duration = Duration::from_millis(900);
 // For what takes no longer than that unless the connection is dead.
 const PATIENCE: Duration = Duration::from_secs(4);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+// Two questions are at least so far apart: what is appended meanwhile is heard of together. After a quiet moment at once.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,7 @@ pub(super) async fn follow(link: Arc<Link>, position: Arc<watch::Sender<(Epoch, 
 }
 
 async fn once(link: &Link, connection: &mut Connection, position: &watch::Sender<(Epoch, Seq)>) -> RedisResult<()> {
+    let asked = Instant::now();
     let mut where_it_stands = redis::cmd("HMGET");
     where_it_stands.arg(link.key("store")).arg("epoch").arg("head");
     let head = publish(connection.send(&where_it_stands).await?, position);
@@ -48,7 +51,9 @@ async fn once(link: &Link, connection: &mut Connection, position: &watch::Sender
     wait.arg("COUNT").arg(1).arg("BLOCK").arg(u64::try_from(BLOCK.as_millis()).unwrap_or(u64::MAX));
     wait.arg("STREAMS").arg(link.key("feed")).arg(format!("{head}-0"));
     // What it answers is of no interest, only that it does.
-    connection.send(&wait).await.map(drop)
+    connection.send(&wait).await?;
+    sleep(BETWEEN_QUESTIONS.saturating_sub(asked.elapsed())).await;
+    Ok(())
 }
 
 // A store that lost everything has neither: that is a position too, and not the one anybody waits at.
