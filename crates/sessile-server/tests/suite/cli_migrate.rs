@@ -21,8 +21,11 @@ fn a_move_is_told_and_final() {
     assert!(moved.stderr.contains("copying: 0 sessions") && moved.stderr.contains("verifying"), "{}", moved.stderr);
     assert!(moved.stdout.contains("accounts") && moved.stdout.contains(&home.path("next.db").display().to_string()));
     assert_eq!(users(&home, &to), 2);
-    // Said again, it is over; undone it cannot be.
-    home.run(&["migrate", "--to", &to]).ok();
+    // Said again, it is over, and what is there was counted, not compared; undone it cannot be.
+    let again = home.run(&["migrate", "--to", &to, "--json"]).ok().json();
+    assert_eq!((&again["moved"]["accounts"], &again["moved"]["compared"]), (&2.into(), &false.into()), "{again}");
+    let again = home.run(&["migrate", "--to", &to]).ok();
+    assert!(again.stdout.contains("COUNTED") && !again.stdout.contains("VERIFIED"), "{}", again.stdout);
     let refused = home.run(&["migrate", "--to", &to, "--abandon"]);
     assert_eq!((refused.code, refused.stderr.contains("the move is over")), (69, true), "{}", refused.stderr);
     for arguments in [&["user", "disable", "ada"][..], &["keys", "rotate"], &["session", "revoke", "--all"]] {
@@ -65,6 +68,60 @@ fn a_data_directory_by_its_path() {
     assert!(!moved.stderr.contains("lost"), "{}", moved.stderr);
     assert!(!home.path("data/sessile.db-lock").exists());
     assert_eq!(users(&home, &url(&home, "next.db")), 1);
+}
+
+fn entries(home: &Home) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(home.path("."))
+        .expect("the home")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A name that was mistyped is no empty store: nothing is moved, nothing is made, and nothing goes into service.
+#[test]
+fn a_source_that_is_not_there_is_refused() {
+    let home = Home::new();
+    let to = url(&home, "next.db");
+    // No data directory, and so no key.
+    for options in [&[][..], &["--prepare"], &["--abandon"]] {
+        let refused = home.run(&[&["migrate", "--to", &to], options].concat());
+        assert_eq!(refused.code, 64, "{options:?}: {} {}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("data/sessile.db") && refused.stderr.contains("--from"), "{}", refused.stderr);
+    }
+    assert!(entries(&home).is_empty(), "{:?}", entries(&home));
+    home.add_user("ada");
+    for name in ["dat/sessile.db", "sessile.db"] {
+        let refused = home.run(&["migrate", "--from", &url(&home, name), "--to", &to]);
+        assert_eq!((refused.code, refused.stderr.contains(name)), (64, true), "{}", refused.stderr);
+    }
+    assert_eq!(entries(&home), ["data"]);
+    // There, but of no server: what an attempt to look at a wrong name leaves behind.
+    let unused = url(&home, "unused.db");
+    home.run(&["migrate", "--to", &unused, "--prepare"]).ok();
+    home.run(&["migrate", "--to", &unused, "--abandon"]).ok();
+    let refused = home.run(&["migrate", "--from", &unused, "--to", &to]);
+    assert_eq!((refused.code, refused.stderr.contains("never been in use")), (64, true), "{}", refused.stderr);
+    home.run(&["migrate", "--to", &to]).ok();
+    assert_eq!(users(&home, &to), 1);
+}
+
+/// X5: a master key is never made for a move, whose records are sealed under one that exists.
+#[test]
+fn a_move_makes_no_master_key() {
+    let home = Home::new();
+    let key = "mJ2u0nZ1y0mXl6vQyN3m9bq1cYw5Zk0d8aTq7pR4sUE";
+    let (from, to) = (url(&home, "old.db"), url(&home, "next.db"));
+    let add = ["user", "add", "ada", "--password-stdin", "--store", &from];
+    home.run_with(&add, PASSWORD, &[("SESSILE_MASTER_KEY", key)]).ok();
+    let before = entries(&home);
+    let refused = home.run(&["migrate", "--from", &from, "--to", &to]);
+    assert_eq!((refused.code, refused.stderr.contains("master.key")), (78, true), "{}", refused.stderr);
+    assert_eq!(entries(&home), before);
+    assert!(!home.data().join("master.key").exists());
+    let arguments = ["migrate", "--from", &from, "--to", &to];
+    home.run_with(&arguments, "", &[("SESSILE_MASTER_KEY", key)]).ok();
 }
 
 /// Ends that cannot be those of a move.
