@@ -1,6 +1,14 @@
-//! `sessile migrate` on its own: what it prints, what it refuses, and with which exit code.
+//! `sessile migrate` on its own: what it prints, what it refuses, and with which exit code. And a server that stops while
+//! its store is being left.
+
+use std::time::Duration;
+
+use sessile_core::revocation::Phase;
+use sessile_store::sqlite::{Location, SqliteOptions, SqliteStore};
+use sessile_store::{MoveId, Moves, Stage, StageChange};
 
 use crate::cli_world::{Home, PASSWORD};
+use crate::gateway_world::Echo;
 
 fn url(home: &Home, name: &str) -> String {
     format!("sqlite:{}", home.path(name).display())
@@ -148,4 +156,30 @@ fn wrong_ends_are_refused() {
     // Settings that only one of the two has a use for do not stop it.
     home.run_with(&["migrate", "--to", &other], "", &[("SESSILE_STORE_NAME", "app")]).ok();
     assert_eq!(users(&home, &other), 1);
+}
+
+/// What a store that is being left no longer takes is said when the server stops; with nothing dropped, nothing is said.
+#[tokio::test]
+async fn uses_that_are_dropped_are_told() {
+    for visits in [1, 0] {
+        let home = Home::new();
+        home.add_user("ada");
+        let echo = Echo::start().await;
+        let arguments = ["--upstream", &format!("http://{}", echo.address)];
+        let mut server = home.serve_unready(&arguments, &[("SESSILE_SESSION_STORAGE", "cookie")]);
+        server.until("ready", |server| server.health(false));
+        let ada = server.sign_in("ada").await;
+        let store = SqliteStore::open(&Location::directory(home.data()), SqliteOptions::VISITOR).expect("the store");
+        let moving = Stage::of(Phase::Moving, MoveId::from_bytes([9; 16]));
+        let closed = store.set_stage(Stage::default(), moving).await;
+        assert!(matches!(closed, Ok(StageChange::Changed)), "{closed:?}");
+        server.until("told of the move", |server| server.log().contains("are being moved"));
+        for _ in 0..visits {
+            assert_eq!(server.visit(&ada).await, 200, "{}", server.log());
+        }
+        server.signal("TERM");
+        assert!(server.ended(Duration::from_secs(60)).success());
+        let told = server.log().contains("uses of sessions were not written");
+        assert_eq!(told, visits > 0, "{}", server.log());
+    }
 }
