@@ -238,7 +238,7 @@ impl<'a> Migration<'a> {
 
     /// Moves everything, from wherever an earlier run came to. On an error the source serves on, with these exceptions: its
     /// own last answer was lost, or it is [not known](MigrationError::HandOverUnknown) whether the target serves. Then it
-    /// stays closed; run again, or [`abandon`](Self::abandon).
+    /// stays closed, as it does where it cannot be reached to be opened; run again, or [`abandon`](Self::abandon).
     pub async fn run(&self) -> Result<Summary, MigrationError> {
         let of = match self.begin().await? {
             Begun::Copying(of) => {
@@ -485,7 +485,12 @@ impl<'a> Migration<'a> {
 
     async fn hand_over(&self, of: MoveId) -> Result<(), MigrationError> {
         // The source first: the target must not serve while anybody may still be answered from the source's records.
-        self.set_source(Stage::of(Phase::Moving, of), Stage::of(Phase::Moved, of)).await?;
+        let moving = Stage::of(Phase::Moving, of);
+        if let Err(error) = self.set_source(moving, Stage::of(Phase::Moved, of)).await {
+            // Best effort: the target has not been asked, and a source that is left already stays so.
+            let _ = self.source.set_stage(moving, Stage::of(Phase::Serving, of)).await;
+            return Err(error);
+        }
         let (filling, serving) = (Stage::of(Phase::Filling, of), Stage::of(Phase::Serving, of));
         let begun = Instant::now();
         let mut pause = RETRY_MIN;
