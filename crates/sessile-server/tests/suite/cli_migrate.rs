@@ -127,9 +127,19 @@ fn a_move_makes_no_master_key() {
     let refused = home.run(&["migrate", "--from", &from, "--to", &to]);
     assert_eq!((refused.code, refused.stderr.contains("master.key")), (78, true), "{}", refused.stderr);
     assert_eq!(entries(&home), before);
-    assert!(!home.data().join("master.key").exists());
+    // Opening a store that is elsewhere would begin with a key; nobody listens there.
+    let refused = home.run(&["migrate", "--from", "redis://127.0.0.1:9", "--to", &to]);
+    assert_eq!((refused.code, refused.stderr.contains("master.key")), (78, true), "{}", refused.stderr);
+    assert_eq!(entries(&home), before);
     let arguments = ["migrate", "--from", &from, "--to", &to];
     home.run_with(&arguments, "", &[("SESSILE_MASTER_KEY", key)]).ok();
+    // A data directory by its path, which has lost both its database and its key.
+    home.add_user("ada");
+    std::fs::create_dir(home.path("other")).expect("a directory");
+    std::fs::write(home.path("other/sessile.lock"), "").expect("a lock file");
+    let refused = home.run(&["migrate", "--to", &url(&home, "other/sessile.db")]);
+    assert_eq!((refused.code, refused.stderr.contains("other/master.key")), (78, true), "{}", refused.stderr);
+    assert!(!home.path("other/master.key").exists());
 }
 
 /// Ends that cannot be those of a move.

@@ -283,9 +283,20 @@ async fn with_killed_ends<T>(
     target: &End,
     work: impl AsyncFnOnce(Migration<'_>) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
+    with_failing_ends(n, when, true, source, target, work).await
+}
+
+async fn with_failing_ends<T>(
+    n: u32,
+    when: When,
+    for_good: bool,
+    source: &End,
+    target: &End,
+    work: impl AsyncFnOnce(Migration<'_>) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
     let asked = Arc::new(AtomicU32::new(0));
     let mortal =
-        |end: &End| Faulty { inner: end.store.clone(), failing: u32::MAX, when, for_good: true, asked: asked.clone() };
+        |end: &End| Faulty { inner: end.store.clone(), failing: u32::MAX, when, for_good, asked: asked.clone() };
     let open = async |end: &End| {
         let mut store = mortal(end);
         store.failing = n;
@@ -635,4 +646,25 @@ async fn a_move_taken_up_at_its_end_is_counted() {
         let again = migrate(&source, &target).await.unwrap();
         assert_eq!(again, Summary { sessions, tokens: rows, accounts: 1, keys: 2, compared: false });
     }
+}
+
+/// S2: wherever a single operation fails, of either end, the source is at work afterwards.
+#[tokio::test]
+async fn one_failure_leaves_nothing_closed() {
+    let mut failures = 0;
+    loop {
+        let (source, target) = (End::memory().await, End::memory().await);
+        let mut user = furnished(&source).await;
+        let run = with_failing_ends(failures + 1, When::Before, false, &source, &target, async |migration| {
+            migration.in_pages_of(3).run().await
+        });
+        if run.await.is_ok() {
+            break;
+        }
+        failures += 1;
+        user.step(&source).await.unwrap_or_else(|fault| panic!("failure {failures}: {fault}"));
+        migrate(&source, &target).await.unwrap();
+        assert_moved(&user.known, &source, &target).await;
+    }
+    assert!(failures > 40, "a move of several pages failed at {failures} places only");
 }
