@@ -191,6 +191,13 @@ fn barred(of: MoveId) -> Stage {
     Stage::of(Phase::Filling, MoveId::from_bytes(of.as_bytes().map(|byte| !byte)))
 }
 
+/// A target that was barred and is filled again. Its name follows from the one before, so that a run that was killed before its
+/// source has it too is understood.
+fn renewed(of: MoveId) -> Stage {
+    let next = u128::from_be_bytes(*of.as_bytes()).wrapping_add(1);
+    Stage::of(Phase::Filling, MoveId::from_bytes(next.to_be_bytes()))
+}
+
 // Where a migration stands when it is begun or taken up again.
 enum Begun {
     Copying(MoveId),
@@ -352,7 +359,7 @@ impl<'a> Migration<'a> {
     }
 
     async fn begin(&self) -> Result<Begun, MigrationError> {
-        let mut source = self.source.stage().await.map_err(MigrationError::Source)?;
+        let source = self.source.stage().await.map_err(MigrationError::Source)?;
         let target = self.target.stage().await.map_err(MigrationError::Target)?;
         let busy = |end, stage| Err(MigrationError::Elsewhere { end, stage });
         match (source, target) {
@@ -362,11 +369,11 @@ impl<'a> Migration<'a> {
             }
             (Stage { of: Some(of), .. }, target) if target == barred(of) => {
                 // Given up halfway, or not handed over. The target has not served and cannot, until it has another name.
-                let serving = Stage::of(Phase::Serving, of);
-                if source != serving {
-                    self.set_source(source, serving).await?;
-                    source = serving;
-                }
+                self.reopen(of, Stage::of(Phase::Serving, of)).await?;
+                return self.renew(of, target).await;
+            }
+            (Stage { phase: Phase::Serving, of: Some(of) }, target) if target == renewed(of) => {
+                return self.renew(of, target).await;
             }
             (Stage { phase: Phase::Moving, of: Some(of) }, target) if target == Stage::of(Phase::Serving, of) => {
                 // Given up halfway, after the target had begun to serve.
@@ -398,6 +405,20 @@ impl<'a> Migration<'a> {
         };
         self.set_source(named, source).await?;
         Err(refused)
+    }
+
+    /// Goes on under another name with what a barred target holds.
+    async fn renew(&self, of: MoveId, target: Stage) -> Result<Begun, MigrationError> {
+        let next = renewed(of);
+        match self.target.set_stage(target, next).await.map_err(MigrationError::Target)? {
+            StageChange::Changed => {}
+            StageChange::Otherwise(now) if now == next => {}
+            StageChange::Otherwise(stage) => return Err(MigrationError::Elsewhere { end: "to", stage }),
+            StageChange::NotEmpty => return Err(MigrationError::TargetNotEmpty),
+        }
+        let next = next.of.unwrap_or(of);
+        self.set_source(Stage::of(Phase::Serving, of), Stage::of(Phase::Serving, next)).await?;
+        Ok(Begun::Copying(next))
     }
 
     /// Copies, and brings what changed meanwhile, until that is little.

@@ -668,3 +668,51 @@ async fn one_failure_leaves_nothing_closed() {
     }
     assert!(failures > 40, "a move of several pages failed at {failures} places only");
 }
+
+/// After a hand-over that failed, a move that is killed anywhere goes on as well.
+#[tokio::test]
+async fn killed_after_a_failed_hand_over_it_goes_on() {
+    for when in [When::Before, When::After] {
+        let mut kills = 0;
+        loop {
+            let (source, target) = (End::memory().await, End::memory().await);
+            let user = furnished(&source).await;
+            let stuck = (WriteOutcome::Unknown, u32::MAX, false);
+            let failed = failing_to_serve(&source, &target, stuck, Duration::ZERO).await;
+            assert!(matches!(failed, Err(MigrationError::NotHandedOver(_))), "{failed:?}");
+            let whole = killed_at(kills + 1, when, &source, &target).await.is_ok();
+            migrate(&source, &target).await.unwrap_or_else(|error| panic!("killed {when:?} {kills}: {error}"));
+            assert_moved(&user.known, &source, &target).await;
+            if whole {
+                break;
+            }
+            kills += 1;
+        }
+        assert!(kills > 20, "it was cut off at {kills} places only");
+    }
+}
+
+/// Every kind of store can be barred, filled again and emptied after a hand-over that failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_hand_over_to_every_store() {
+    let server = Redis::start(Redis::SYNCED);
+    let directory = tempfile::tempdir().unwrap();
+    let stores: [Arc<dyn Backend>; 3] =
+        [sqlite(&directory), Arc::new(postgres_world::store().await), Arc::new(redis_world::store(&server).await)];
+    for store in stores {
+        let (source, target) = (End::memory().await, End::of(store).await);
+        let user = furnished(&source).await;
+        let stuck = (WriteOutcome::Unknown, u32::MAX, false);
+        for give_up in [true, false] {
+            let failed = failing_to_serve(&source, &target, stuck, Duration::ZERO).await;
+            assert!(matches!(failed, Err(MigrationError::NotHandedOver(_))), "{failed:?}");
+            if give_up {
+                given_up(&source, &target).await.unwrap();
+                assert_eq!(stages([&source, &target]).await, [Stage::default(); 2]);
+                assert_eq!(target.vault.count().await.unwrap(), 0);
+            }
+        }
+        migrate(&source, &target).await.unwrap();
+        assert_moved(&user.known, &source, &target).await;
+    }
+}
