@@ -72,7 +72,14 @@ impl Engine {
         }
         self.write_events(rest).await;
         for _ in 0..LAST_TRIES {
-            if self.0.vault.phase() != Phase::Serving || self.write_uses().await.is_ok() {
+            if self.0.vault.phase() != Phase::Serving {
+                let dropped = self.0.uses.count();
+                if dropped > 0 {
+                    tracing::warn!(dropped, "uses of sessions were not written: the store is being moved, or was left");
+                }
+                return;
+            }
+            if self.write_uses().await.is_ok() {
                 return;
             }
             sleep(RETRY_MIN).await;

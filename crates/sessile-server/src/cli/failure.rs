@@ -71,10 +71,15 @@ impl Failure {
 
 fn migration_exit(error: &MigrationError) -> Exit {
     match error {
-        MigrationError::Source(error) | MigrationError::Target(error) => store_exit(error),
+        MigrationError::Source(error)
+        | MigrationError::Target(error)
+        | MigrationError::NotHandedOver(error)
+        | MigrationError::HandOverUnknown(error) => store_exit(error),
         MigrationError::MasterKeys => Exit::Config,
-        MigrationError::SameStore | MigrationError::NotBegun => Exit::Usage,
-        MigrationError::TargetNotEmpty | MigrationError::Mismatch { .. } => Exit::Data,
+        MigrationError::SameStore | MigrationError::NotBegun | MigrationError::NeverUsed => Exit::Usage,
+        MigrationError::TargetNotEmpty | MigrationError::Mismatch { .. } | MigrationError::HistoryRestarted => {
+            Exit::Data
+        }
         MigrationError::Elsewhere { .. } | MigrationError::Over => Exit::Unavailable,
     }
 }

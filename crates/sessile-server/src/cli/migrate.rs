@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use sessile::SystemClock;
+use sessile_store::sqlite::Location;
 use sessile_store::{Migration, Progress, Step, Summary, Vault};
 
 use super::{Common, Failure, Role, ServeArgs, block_on, opening};
@@ -54,6 +55,10 @@ pub(super) fn run(common: &Common, args: MigrateArgs, format: Format) -> Result<
 
 async fn migrate(from: &Loaded, to: &Loaded, args: &MigrateArgs, format: Format) -> Result<ExitCode, Failure> {
     let (from, to) = (patient(&from.runtime.store), patient(&to.runtime.store));
+    // Before anything is opened: to open is to make what is missing.
+    refuse_a_missing_source(&from)?;
+    opening::require_master_key(&from)?;
+    opening::require_master_key(&to)?;
     let clock = SystemClock::new();
     let source = opening::vault(&from, Role::Visitor, &clock).await?;
     let target = opening::vault(&to, Role::Visitor, &clock).await?;
@@ -104,20 +109,44 @@ fn report(
             "keys": moved.keys,
             "from": source.name(),
             "to": target.name(),
+            "compared": moved.compared,
             "closed_ms": u64::try_from(closed_for.as_millis()).unwrap_or(u64::MAX),
         } }))?,
         Format::Human => {
             let row = |(what, many): (&str, u64)| vec![cell(what, Tone::Plain), cell(many.to_string(), Tone::Good)];
-            print_table(Layout::Rows, &["MOVED", "VERIFIED"], counted.into_iter().map(row).collect(), "")?;
-            print(&format!(
-                "the old store ({}) changed nothing for {:.1} s and is left; name the new one in store.url: {}",
-                source.name(),
-                closed_for.as_secs_f64(),
-                to
-            ))?;
+            print_table(
+                Layout::Rows,
+                &["MOVED", if moved.compared { "VERIFIED" } else { "COUNTED" }],
+                counted.into_iter().map(row).collect(),
+                "",
+            )?;
+            let how = if moved.compared {
+                format!("changed nothing for {:.1} s and is left", closed_for.as_secs_f64())
+            } else {
+                // What was compared may have gone on since at the new one.
+                "was left by an earlier run, which compared everything; counted is what the new one holds now"
+                    .to_owned()
+            };
+            print(&format!("the old store ({}) {how}; name the new one in store.url: {to}", source.name()))?;
         }
     }
     Ok(())
+}
+
+fn refuse_a_missing_source(from: &StoreSettings) -> Result<(), Failure> {
+    let location = match &from.place {
+        StorePlace::Directory => Location::directory(&from.data),
+        StorePlace::File(path) => Location::file(path),
+        StorePlace::Memory | StorePlace::Shared(_) => return Ok(()),
+    };
+    let database = location.database();
+    match std::fs::symlink_metadata(database) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Failure::Usage(format!(
+            "{}: {e}; nothing was moved. --from names the database to move from, and without it that is the configured one",
+            database.display()
+        ))),
+    }
 }
 
 /// The settings of one end.

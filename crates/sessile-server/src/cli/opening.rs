@@ -152,6 +152,20 @@ pub(super) fn check_master_key(settings: &StoreSettings) -> Result<(), Failure> 
     }
 }
 
+/// Refuses to go on where opening the store would make a master key: for `sessile migrate`. Records come sealed from a store
+/// that has one, and a new key opens none of them.
+pub(super) fn require_master_key(settings: &StoreSettings) -> Result<(), Failure> {
+    let path = settings.data.join(MASTER_KEY);
+    match &settings.master_key {
+        MasterKeySource::DataDirectory if !path.exists() => Err(Failure::MasterKey(format!(
+            "{} is missing, and a move makes none. Give the key of the store to move from, in SESSILE_MASTER_KEY or by \
+             keys.master_key_file",
+            path.display()
+        ))),
+        MasterKeySource::DataDirectory | MasterKeySource::Given(_) | MasterKeySource::File(_) => Ok(()),
+    }
+}
+
 fn sqlite(location: &Location, role: Role) -> Result<Arc<dyn Backend>, Failure> {
     let options = match role {
         Role::Server => SqliteOptions::SERVER,

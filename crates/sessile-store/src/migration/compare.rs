@@ -127,6 +127,14 @@ impl<'a, L: Listing> Cursor<'a, L> {
         Ok(self.ahead.front().map(L::key))
     }
 
+    /// Passes everything that is left.
+    pub(super) async fn pass_all(mut self) -> Result<Seen, StoreError> {
+        while self.head().await?.is_some() {
+            self.pass();
+        }
+        Ok(self.seen)
+    }
+
     fn pass(&mut self) -> Option<L::Item> {
         let item = self.ahead.pop_front()?;
         self.seen.records += 1;

@@ -19,11 +19,12 @@
 mod compare;
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
-use sessile_core::revocation::Phase;
+use sessile_core::revocation::{Epoch, Phase, Seq};
 
 use crate::contract::{Backend, MoveId, Stage, StageChange, Taken, TakingIn, fresh_epoch};
-use crate::error::StoreError;
+use crate::error::{StoreError, WriteOutcome};
 use crate::vault::Vault;
 use compare::{Accounts, Cursor, Listing, Sessions};
 
@@ -33,12 +34,17 @@ const PAGE: u32 = 250;
 const FEW: u64 = 200;
 /// A source that changes faster than it is copied is closed all the same.
 const ROUNDS: u32 = 6;
+/// While both ends are closed, a target that fails is asked again for so long: a failover takes less.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// A move of all sessions from one store to another.
 pub struct Migration<'a> {
     source: &'a dyn Backend,
     target: &'a dyn Backend,
     page: u32,
+    patience: Duration,
     watch: &'a (dyn Fn(Progress) + Sync),
 }
 
@@ -75,7 +81,7 @@ pub struct Progress {
 /// What was moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Sessions at the target, each compared with the source's.
+    /// Sessions at the target.
     pub sessions: u64,
     /// Their tokens' rows.
     pub tokens: u64,
@@ -83,6 +89,9 @@ pub struct Summary {
     pub accounts: u64,
     /// Signing keys.
     pub keys: u64,
+    /// Whether this run compared each of them with the source's. If not, an earlier one did, and they were counted at the
+    /// target, which may have served since.
+    pub compared: bool,
 }
 
 /// Why a migration ended before its end.
@@ -102,6 +111,11 @@ pub enum MigrationError {
     /// Both names are of one store.
     #[error("both URLs name the same store")]
     SameStore,
+    /// The source holds nothing at all, so neither a server nor a command has ever worked on it.
+    #[error(
+        "the store to move from has never been in use: it holds no signing key, no account and no session. Nothing was moved; look at --from, and at store.name"
+    )]
+    NeverUsed,
     /// The target has sessions or accounts.
     #[error(
         "the store to move to holds sessions or accounts already. A move needs an empty one: name another database, or another store.name"
@@ -121,6 +135,23 @@ pub enum MigrationError {
     /// The target serves already.
     #[error("the move is over: the new store serves, and sessions have gone on there")]
     Over,
+    /// The source ended every session while it was closed.
+    #[error(
+        "the old store ended every session while they were being compared, because it had lost writes. Nothing was handed over and it \
+         serves on; run the same command again"
+    )]
+    HistoryRestarted,
+    /// The target failed when it was to serve, and cannot any more; the source serves again.
+    #[error(
+        "the store to move to failed when it was to serve: {0}. The old store serves on; run the same command again"
+    )]
+    NotHandedOver(#[source] StoreError),
+    /// The target failed when it was to serve, and whether it does is not known; so the source is left closed.
+    #[error(
+        "the store to move to failed when it was to serve, and may yet do so: {0}. Until it has been asked, both stores are closed: run the \
+         same command again, to finish the move or with --abandon"
+    )]
+    HandOverUnknown(#[source] StoreError),
     /// The ends differ after everything was brought.
     #[error(
         "{what} {key} is not the same at both ends. Nothing was handed over and the old store serves on; run the same command again"
@@ -140,6 +171,31 @@ fn remedy(end: &str, phase: Phase) -> &'static str {
         (_, Phase::Filling) => "run that one again, with its own --from, to finish it or with --abandon",
         (_, _) => "name an empty database, or another store.name",
     }
+}
+
+fn asked_to_be_empty() -> MigrationError {
+    MigrationError::Source(StoreError::Internal("a store that is left was asked to be empty".to_owned()))
+}
+
+fn was_not_done(fault: &StoreError) -> bool {
+    match fault {
+        StoreError::Unavailable { outcome, .. } => *outcome == WriteOutcome::NotDone,
+        StoreError::Full(_) => true,
+        _ => false,
+    }
+}
+
+/// A target that waits for nothing any more: a hand-over that is still on its way to it finds another name and does nothing.
+/// Only its source can tell which move it was.
+fn barred(of: MoveId) -> Stage {
+    Stage::of(Phase::Filling, MoveId::from_bytes(of.as_bytes().map(|byte| !byte)))
+}
+
+/// A target that was barred and is filled again. Its name follows from the one before, so that a run that was killed before its
+/// source has it too is understood.
+fn renewed(of: MoveId) -> Stage {
+    let next = u128::from_be_bytes(*of.as_bytes()).wrapping_add(1);
+    Stage::of(Phase::Filling, MoveId::from_bytes(next.to_be_bytes()))
 }
 
 // Where a migration stands when it is begun or taken up again.
@@ -162,13 +218,20 @@ impl<'a> Migration<'a> {
         }
         let source = source.backend().map_err(MigrationError::Source)?;
         let target = target.backend().map_err(MigrationError::Target)?;
-        Ok(Self { source, target, page: PAGE, watch })
+        Ok(Self { source, target, page: PAGE, patience: PATIENCE, watch })
     }
 
     /// Reads and takes in so many records at a time.
     #[must_use]
     pub fn in_pages_of(mut self, records: u32) -> Self {
         self.page = records.max(1);
+        self
+    }
+
+    /// Asks a target that fails for so long while both ends are closed, instead of 30 seconds.
+    #[must_use]
+    pub fn patient_for(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -180,8 +243,9 @@ impl<'a> Migration<'a> {
         }
     }
 
-    /// Moves everything, from wherever an earlier run came to. On an error the source serves on, unless its last answer
-    /// was lost; run again, or [`abandon`](Self::abandon).
+    /// Moves everything, from wherever an earlier run came to. On an error the source serves on, with these exceptions: its
+    /// own last answer was lost, or it is [not known](MigrationError::HandOverUnknown) whether the target serves. Then it
+    /// stays closed, as it does where it cannot be reached to be opened; run again, or [`abandon`](Self::abandon).
     pub async fn run(&self) -> Result<Summary, MigrationError> {
         let of = match self.begin().await? {
             Begun::Copying(of) => {
@@ -197,8 +261,11 @@ impl<'a> Migration<'a> {
         let (serving, moving) = (Stage::of(Phase::Serving, of), Stage::of(Phase::Moving, of));
         self.set_source(serving, moving).await?;
         let settled = async {
+            let history = self.history().await?;
             self.round(of, Step::Closing).await?;
-            self.verify().await
+            let summary = self.verify().await?;
+            // Ending everybody goes on in every phase, and what was compared before it did is what the target would serve.
+            if self.history().await? == history { Ok(summary) } else { Err(MigrationError::HistoryRestarted) }
         };
         let summary = match settled.await {
             Ok(summary) => summary,
@@ -212,46 +279,83 @@ impl<'a> Migration<'a> {
         Ok(summary)
     }
 
-    /// Gives the move up: the target is emptied and the source serves on. Refused once the target serves.
+    /// Gives the move up: the target is emptied and the source serves on. Refused once the target serves, and for a source
+    /// whose move is to another target. A target whose source has turned to another move, or to none, is emptied as well.
     pub async fn abandon(&self) -> Result<(), MigrationError> {
         let source = self.source.stage().await.map_err(MigrationError::Source)?;
         let target = self.target.stage().await.map_err(MigrationError::Target)?;
-        let of = match source {
-            Stage { phase: Phase::Filling, .. } => {
-                return Err(MigrationError::Elsewhere { end: "from", stage: source });
+        match (source, target) {
+            (Stage { phase: Phase::Filling, .. }, _) => Err(MigrationError::Elsewhere { end: "from", stage: source }),
+            (Stage { of: Some(of), .. }, target) if target == Stage::of(Phase::Filling, of) => {
+                // It must not serve any more before the source does again.
+                self.bar(of).await?;
+                self.reopen(of, Stage::default()).await?;
+                self.empty_target(barred(of)).await
             }
-            Stage { phase: Phase::Serving, of } if of.is_none_or(|of| target != Stage::of(Phase::Filling, of)) => {
-                return Err(MigrationError::NotBegun);
+            (Stage { of: Some(of), .. }, target) if target == barred(of) => {
+                self.reopen(of, Stage::default()).await?;
+                self.empty_target(target).await
             }
-            Stage { of: None, .. } => return Err(MigrationError::NotBegun),
-            Stage { of: Some(of), .. } => of,
+            (Stage { phase: Phase::Moving | Phase::Moved, of: Some(of) }, target)
+                if target == Stage::of(Phase::Serving, of) =>
+            {
+                Err(MigrationError::Over)
+            }
+            (Stage { phase: Phase::Moving | Phase::Moved, .. }, _) => {
+                Err(MigrationError::Elsewhere { end: "from", stage: source })
+            }
+            (Stage { phase: Phase::Serving, .. }, Stage { phase: Phase::Filling, .. }) => {
+                self.refuse_a_source_never_used().await?;
+                self.empty_target(target).await
+            }
+            (Stage { phase: Phase::Serving, .. }, _) => Err(MigrationError::NotBegun),
+        }
+    }
+
+    async fn bar(&self, of: MoveId) -> Result<(), MigrationError> {
+        let (filling, serving) = (Stage::of(Phase::Filling, of), Stage::of(Phase::Serving, of));
+        match self.target.set_stage(filling, barred(of)).await.map_err(MigrationError::Target)? {
+            StageChange::Changed => Ok(()),
+            StageChange::Otherwise(now) if now == barred(of) => Ok(()),
+            // Another run handed over meanwhile.
+            StageChange::Otherwise(now) if now == serving => Err(MigrationError::Over),
+            StageChange::Otherwise(stage) => Err(MigrationError::Elsewhere { end: "to", stage }),
+            StageChange::NotEmpty => Err(MigrationError::TargetNotEmpty),
+        }
+    }
+
+    /// Lets the source serve, wherever in this move it is. Call only when the target cannot.
+    async fn reopen(&self, of: MoveId, next: Stage) -> Result<(), MigrationError> {
+        // Another run may close it meanwhile; forward it goes twice at most.
+        let mut source = self.source.stage().await.map_err(MigrationError::Source)?;
+        while source.of == Some(of) && source != next {
+            match self.source.set_stage(source, next).await.map_err(MigrationError::Source)? {
+                StageChange::Changed => return Ok(()),
+                StageChange::Otherwise(now) => source = now,
+                StageChange::NotEmpty => return Err(asked_to_be_empty()),
+            }
+        }
+        if source == next { Ok(()) } else { Err(MigrationError::Elsewhere { end: "from", stage: source }) }
+    }
+
+    async fn empty_target(&self, filling: Stage) -> Result<(), MigrationError> {
+        match self.target.set_stage(filling, Stage::default()).await.map_err(MigrationError::Target)? {
+            StageChange::Changed => Ok(()),
+            StageChange::Otherwise(now) if now == Stage::default() => Ok(()),
+            StageChange::Otherwise(stage) => Err(MigrationError::Elsewhere { end: "to", stage }),
+            StageChange::NotEmpty => Err(MigrationError::TargetNotEmpty),
+        }
+    }
+
+    // A server makes a key when it starts, and an account may be made before there was one.
+    async fn refuse_a_source_never_used(&self) -> Result<(), MigrationError> {
+        let source = self.source;
+        let used = async {
+            Ok(!source.load_keys().await?.is_empty()
+                || !source.list_accounts(None, 1).await?.is_empty()
+                || source.count().await? > 0)
         };
-        let (serving, moving, moved) =
-            (Stage::of(Phase::Serving, of), Stage::of(Phase::Moving, of), Stage::of(Phase::Moved, of));
-        let filling = Stage::of(Phase::Filling, of);
-        match (source.phase, target) {
-            (_, target) if target == serving => return Err(MigrationError::Over),
-            // Left, and not for this one: the one it was left for may serve.
-            (Phase::Moved, target) if target != filling => {
-                return Err(MigrationError::Elsewhere { end: "from", stage: source });
-            }
-            // Back behind the point of no return first: once the target is empty there is no other way.
-            (Phase::Moved, _) => self.set_source(moved, moving).await?,
-            (Phase::Serving | Phase::Moving | Phase::Filling, _) => {}
-        }
-        if target == filling {
-            match self.target.set_stage(filling, Stage::default()).await.map_err(MigrationError::Target)? {
-                StageChange::Changed | StageChange::NotEmpty => {}
-                StageChange::Otherwise(now) if now == serving => {
-                    // Another run handed over meanwhile.
-                    self.set_source(moving, moved).await?;
-                    return Err(MigrationError::Over);
-                }
-                StageChange::Otherwise(_) => {}
-            }
-        }
-        let before = if source.phase == Phase::Serving { serving } else { moving };
-        self.set_source(before, Stage::default()).await
+        if used.await.map_err(MigrationError::Source)? { Ok(()) } else { Err(MigrationError::NeverUsed) }
     }
 
     async fn begin(&self) -> Result<Begun, MigrationError> {
@@ -262,6 +366,14 @@ impl<'a> Migration<'a> {
             (Stage { phase: Phase::Filling, .. }, _) => return busy("from", source),
             (Stage { phase, of: Some(of) }, Stage { phase: Phase::Filling, of: Some(into) }) if of == into => {
                 return Ok(if phase == Phase::Moved { Begun::HandingOver(of) } else { Begun::Copying(of) });
+            }
+            (Stage { of: Some(of), .. }, target) if target == barred(of) => {
+                // Given up halfway, or not handed over. The target has not served and cannot, until it has another name.
+                self.reopen(of, Stage::of(Phase::Serving, of)).await?;
+                return self.renew(of, target).await;
+            }
+            (Stage { phase: Phase::Serving, of: Some(of) }, target) if target == renewed(of) => {
+                return self.renew(of, target).await;
             }
             (Stage { phase: Phase::Moving, of: Some(of) }, target) if target == Stage::of(Phase::Serving, of) => {
                 // Given up halfway, after the target had begun to serve.
@@ -275,6 +387,7 @@ impl<'a> Migration<'a> {
             (_, Stage { phase: Phase::Filling | Phase::Moving | Phase::Moved, .. }) => return busy("to", target),
             (Stage { phase: Phase::Serving, .. }, Stage { phase: Phase::Serving, .. }) => {}
         }
+        self.refuse_a_source_never_used().await?;
         // The source first: what is filled is always filled by a move its source knows of.
         let of = MoveId::from_bytes(fresh_epoch().0);
         let named = Stage::of(Phase::Serving, of);
@@ -292,6 +405,20 @@ impl<'a> Migration<'a> {
         };
         self.set_source(named, source).await?;
         Err(refused)
+    }
+
+    /// Goes on under another name with what a barred target holds.
+    async fn renew(&self, of: MoveId, target: Stage) -> Result<Begun, MigrationError> {
+        let next = renewed(of);
+        match self.target.set_stage(target, next).await.map_err(MigrationError::Target)? {
+            StageChange::Changed => {}
+            StageChange::Otherwise(now) if now == next => {}
+            StageChange::Otherwise(stage) => return Err(MigrationError::Elsewhere { end: "to", stage }),
+            StageChange::NotEmpty => return Err(MigrationError::TargetNotEmpty),
+        }
+        let next = next.of.unwrap_or(of);
+        self.set_source(Stage::of(Phase::Serving, of), Stage::of(Phase::Serving, next)).await?;
+        Ok(Begun::Copying(next))
     }
 
     /// Copies, and brings what changed meanwhile, until that is little.
@@ -360,6 +487,7 @@ impl<'a> Migration<'a> {
             tokens: sessions.rows,
             accounts: accounts.records,
             keys: keys.len() as u64,
+            compared: true,
         })
     }
 
@@ -378,20 +506,56 @@ impl<'a> Migration<'a> {
 
     async fn hand_over(&self, of: MoveId) -> Result<(), MigrationError> {
         // The source first: the target must not serve while anybody may still be answered from the source's records.
-        self.set_source(Stage::of(Phase::Moving, of), Stage::of(Phase::Moved, of)).await?;
-        let (filling, serving) = (Stage::of(Phase::Filling, of), Stage::of(Phase::Serving, of));
-        match self.target.set_stage(filling, serving).await.map_err(MigrationError::Target)? {
-            StageChange::Changed => Ok(()),
-            StageChange::Otherwise(now) if now == serving => Ok(()),
-            StageChange::Otherwise(stage) => Err(MigrationError::Elsewhere { end: "to", stage }),
-            StageChange::NotEmpty => Err(MigrationError::TargetNotEmpty),
+        let moving = Stage::of(Phase::Moving, of);
+        if let Err(error) = self.set_source(moving, Stage::of(Phase::Moved, of)).await {
+            // Best effort: the target has not been asked, and a source that is left already stays so.
+            let _ = self.source.set_stage(moving, Stage::of(Phase::Serving, of)).await;
+            return Err(error);
         }
+        let (filling, serving) = (Stage::of(Phase::Filling, of), Stage::of(Phase::Serving, of));
+        let begun = Instant::now();
+        let mut pause = RETRY_MIN;
+        let mut none_done = true;
+        let fault = loop {
+            let fault = match self.target.set_stage(filling, serving).await {
+                Ok(StageChange::Changed) => return Ok(()),
+                Ok(StageChange::Otherwise(now)) if now == serving => return Ok(()),
+                Ok(StageChange::Otherwise(stage)) => return Err(MigrationError::Elsewhere { end: "to", stage }),
+                Ok(StageChange::NotEmpty) => return Err(MigrationError::TargetNotEmpty),
+                Err(fault) => fault,
+            };
+            none_done &= was_not_done(&fault);
+            if begun.elapsed() >= self.patience {
+                break fault;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        };
+        let cannot_serve = match self.bar(of).await {
+            Ok(()) => true,
+            Err(MigrationError::Over) => return Ok(()),
+            // It takes no writes. One whose answer was lost may still be under way; none is, if all were refused.
+            Err(_) => none_done && self.target.stage().await.is_ok_and(|now| now == filling),
+        };
+        if !cannot_serve {
+            return Err(MigrationError::HandOverUnknown(fault));
+        }
+        self.reopen(of, Stage::of(Phase::Serving, of)).await?;
+        Err(MigrationError::NotHandedOver(fault))
     }
 
+    async fn history(&self) -> Result<Epoch, MigrationError> {
+        Ok(self.source.feed(Seq(0), 1).await.map_err(MigrationError::Source)?.epoch)
+    }
+
+    /// What is at the target, for a run that finds the move made.
     async fn summary(&self) -> Result<Summary, MigrationError> {
-        let sessions = self.target.count().await.map_err(MigrationError::Target)?;
         let keys = self.target.load_keys().await.map_err(MigrationError::Target)?.len() as u64;
-        Ok(Summary { sessions, keys, ..Summary::default() })
+        let accounts = Cursor::<Accounts>::new(self.target, self.page).pass_all().await;
+        let accounts = accounts.map_err(MigrationError::Target)?.records;
+        let sessions = Cursor::<Sessions>::new(self.target, self.page).pass_all().await;
+        let sessions = sessions.map_err(MigrationError::Target)?;
+        Ok(Summary { sessions: sessions.records, tokens: sessions.rows, accounts, keys, compared: false })
     }
 
     async fn take_in(&self, of: MoveId, items: &[Taken]) -> Result<(), MigrationError> {
@@ -410,9 +574,7 @@ impl<'a> Migration<'a> {
             // Done by an earlier run, or by a call whose answer was lost.
             StageChange::Otherwise(now) if now == next => Ok(()),
             StageChange::Otherwise(stage) => Err(MigrationError::Elsewhere { end: "from", stage }),
-            StageChange::NotEmpty => Err(MigrationError::Source(StoreError::Internal(
-                "a store that is left was asked to be empty".to_owned(),
-            ))),
+            StageChange::NotEmpty => Err(asked_to_be_empty()),
         }
     }
 

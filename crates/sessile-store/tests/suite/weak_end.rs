@@ -1,11 +1,12 @@
 //! Ends of a move that break what it relies on: its negative controls.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use sessile_core::event::Event;
 use sessile_core::id::TokenId;
-use sessile_core::revocation::{FeedPage, Reason, Scope, Seq};
+use sessile_core::revocation::{FeedPage, Phase, Reason, Scope, Seq};
 use sessile_core::rotation::Generation;
 use sessile_core::token::KeyId;
 use sessile_core::{SessionId, Subject, Timestamp};
@@ -20,17 +21,34 @@ pub(crate) struct WeakEnd {
     missed: Option<SessionId>,
     /// The stage it says it is at; the store beneath goes on as if nothing were.
     claimed: Option<Mutex<Stage>>,
+    stuck: Option<Stuck>,
+}
+
+/// How it fails when it is to serve.
+#[derive(Debug)]
+struct Stuck {
+    outcome: WriteOutcome,
+    /// So often yet.
+    left: AtomicU32,
+    /// Whether it fails at any other change of its stage as well.
+    entirely: bool,
 }
 
 impl WeakEnd {
     /// Says that it took everything in.
     pub(crate) fn missing(inner: Arc<dyn Backend>, missed: SessionId) -> Self {
-        Self { inner, missed: Some(missed), claimed: None }
+        Self { inner, missed: Some(missed), claimed: None, stuck: None }
     }
 
     /// Says that it is closed, and is not.
     pub(crate) fn never_closing(inner: Arc<dyn Backend>) -> Self {
-        Self { inner, missed: None, claimed: Some(Mutex::default()) }
+        Self { inner, missed: None, claimed: Some(Mutex::default()), stuck: None }
+    }
+
+    /// Fails so often when it is to serve; what it says of each is `outcome`.
+    pub(crate) fn failing_to_serve(inner: Arc<dyn Backend>, outcome: WriteOutcome, times: u32, entirely: bool) -> Self {
+        let stuck = Some(Stuck { outcome, left: AtomicU32::new(times), entirely });
+        Self { inner, missed: None, claimed: None, stuck }
     }
 }
 
@@ -116,6 +134,13 @@ impl Moves for WeakEnd {
     }
 
     async fn set_stage(&self, expected: Stage, next: Stage) -> Result<StageChange, StoreError> {
+        if let Some(stuck) = &self.stuck
+            && expected.phase == Phase::Filling
+            && (stuck.entirely || next.phase == Phase::Serving)
+            && stuck.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        {
+            return Err(StoreError::Unavailable { why: "it is stuck".to_owned(), outcome: stuck.outcome });
+        }
         match &self.claimed {
             Some(claimed) => {
                 *claimed.lock().unwrap() = next;

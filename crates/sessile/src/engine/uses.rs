@@ -31,6 +31,11 @@ impl Uses {
         Taken { from: self, uses: keys.into_iter().filter_map(of).collect() }
     }
 
+    /// How many are not written.
+    pub(crate) fn count(&self) -> usize {
+        self.pending().len()
+    }
+
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
