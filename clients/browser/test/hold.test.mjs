@@ -35,7 +35,7 @@ prove('a sign-in in another tab sends them too', {
     const asked = post(world, sessile, 'a');
     await settled(asked);
     await world.tab({ storage: world.library.inMemory() }).signIn(ADA);
-    const result = await settled(asked, 2000);
+    const result = await settled(asked, 6000);
     return result.value?.status;
   },
   check: (seen) => assert.equal(seen, 200),
@@ -74,7 +74,7 @@ prove('while it cannot be known whose a request is, it is not held', {
     const sessile = world.tab({ hold });
     await sleep(100);
     world.gateway.endSessions();
-    const result = await settled(post(world, sessile, "perhaps ada's"), 1000);
+    const result = await settled(post(world, sessile, "perhaps ada's"), 6000);
     return result.value?.status;
   },
   check: (seen) => assert.equal(seen, 401),
@@ -84,7 +84,7 @@ prove('while it cannot be known whose a request is, it is not held', {
 prove('off unless asked for', {
   async scenario(world) {
     const sessile = await lost(world, {});
-    const result = await settled(post(world, sessile, 'a'), 1000);
+    const result = await settled(post(world, sessile, 'a'), 6000);
     return result.value?.status;
   },
   check: (seen) => assert.equal(seen, 401),
@@ -93,12 +93,12 @@ prove('off unless asked for', {
 
 prove('no more wait than may, and none longer', {
   async scenario(world) {
-    const sessile = await lost(world, { hold: { max: 2, seconds: 0.5 } });
+    const sessile = await lost(world, { hold: { max: 2, seconds: 3 } });
     const asked = Array.from({ length: 5 }, () => post(world, sessile, 'x'));
     await eventually(() => refusals(world) >= 5);
     await sleep(200);
     const early = (await Promise.all(asked.map((each) => settled(each, 0)))).filter((each) => each !== 'waiting').length;
-    const late = (await settled(Promise.all(asked), 1000));
+    const late = (await settled(Promise.all(asked), 10_000));
     return { early, statuses: late === 'waiting' ? late : late.map(({ value }) => value.status) };
   },
   check: (seen) => assert.deepEqual(seen, { early: 3, statuses: Array(5).fill(401) }),

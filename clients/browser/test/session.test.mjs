@@ -151,7 +151,7 @@ prove('sign-out offline forgets here and in other tabs, says what is missing, an
     const [events, elsewhere] = [record(sessile), record(other)];
     world.browser.offline = true;
     const { code, error } = await outcome(sessile.signOut());
-    await eventually(() => elsewhere.length, 'news', 500).catch(() => {});
+    await eventually(() => elsewhere.length, 'news', 4000).catch(() => {});
     const meanwhile = (await outcome(sessile.fetch(world.url('/api/echo')))).code;
     world.browser.offline = false;
     const before = world.gateway.seen.length;

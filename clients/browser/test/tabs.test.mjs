@@ -109,7 +109,7 @@ prove('sign-out reaches the memory of every tab', {
     await sleep(20);
     const events = tabs.map((tab) => record(tab, ['signed-out']));
     await tabs[0].signOut();
-    await eventually(() => events.every(({ length }) => length), 'news everywhere', 500).catch(() => {});
+    await eventually(() => events.every(({ length }) => length), 'news everywhere', 4000).catch(() => {});
     const before = world.gateway.seen.length;
     await Promise.all(tabs.map((tab) => ask(world, tab)));
     const bearers = world.gateway.seen.slice(before).filter(({ headers }) => headers.authorization).length;
@@ -127,7 +127,7 @@ prove('an end that one tab learns from the server is checked by the others, and 
     const events = tabs.map((tab) => record(tab, ['signed-out']));
     world.gateway.endSessions();
     await ask(world, tabs[0]);
-    await eventually(() => events.every(({ length }) => length), 'news everywhere', 500).catch(() => {});
+    await eventually(() => events.every(({ length }) => length), 'news everywhere', 4000).catch(() => {});
     await sleep(100);
     return events.map((list) => list.map(({ reason }) => reason));
   },
@@ -140,7 +140,7 @@ prove('a sign-in elsewhere replaces what this tab held of the session before', {
     const sessile = await world.signedIn();
     const events = record(sessile, ['signed-in']);
     await world.signedIn({}, GRACE);
-    await eventually(() => events.length, 'news', 500).catch(() => {});
+    await eventually(() => events.length, 'news', 4000).catch(() => {});
     const { value } = await ask(world, sessile);
     return { events, subject: (await value.json()).subject, tries: world.gateway.seen.filter(({ url }) => url === '/api/echo').length };
   },
@@ -159,7 +159,7 @@ prove('a tab that slept through a sign-in wakes up by the next renewal', {
     world.replace(globalThis, 'BroadcastChannel', undefined);
     await world.tab().signIn(ADA);
     await awake.refresh();
-    await eventually(() => events.length, 'news', 500).catch(() => {});
+    await eventually(() => events.length, 'news', 4000).catch(() => {});
     return events;
   },
   check: (seen) => assert.deepEqual(seen, [{ name: 'signed-in', here: false, subject: 'ada' }]),

@@ -227,7 +227,7 @@ test('worker: whoever has it cannot make it take the token to another origin', (
         await new Promise((resolve) => (own.onmessage = resolve));
         take(own);
       }, stranger.origin);
-      await eventually(() => stranger.seen.length >= 3, 'requests without a token', 3000).catch(() => {});
+      await eventually(() => stranger.seen.length >= 3, 'requests without a token', 10_000).catch(() => {});
       await sleep(200);
       return { some: stranger.seen.length > 0, taken: stranger.seen.filter(({ headers }) => headers.authorization).length };
     },
@@ -266,12 +266,12 @@ test('worker: answers are as from fetch: streams, empty ones, failures, aborts',
           echo: [echo.url.replace(location.origin, ''), echo.type, echo.redirected, echo.ok, (await echo.json()).body],
           upload: /filename="a.txt"[^]*hello/.test(upload.body),
           first,
-          aborted: await Promise.race([caught(reading), new Promise((resolve) => setTimeout(resolve, 2000, 'still reading'))]),
+          aborted: await Promise.race([caught(reading), new Promise((resolve) => setTimeout(resolve, 10_000, 'still reading'))]),
           early: await caught(fetch('/api/echo', { signal: AbortSignal.abort() })),
           network: await caught(fetch('/api/broken')),
         };
       });
-      await eventually(() => run.gateway.streamsClosed === 2, 'both streams closed', 2000).catch(() => {});
+      await eventually(() => run.gateway.streamsClosed === 2, 'both streams closed', 10_000).catch(() => {});
       return { ...answers, closed: run.gateway.streamsClosed };
     },
     check: (seen) =>

@@ -128,7 +128,7 @@ for (const adapter of ['memory', 'worker', 'local-storage', 'session-storage']) 
         await sleep(50);
         const before = await Promise.all(tabs.map((tab) => run.ask(tab)));
         await tabs[0].evaluate(() => sessile.signOut());
-        await eventually(async () => (await Promise.all(tabs.map((tab) => tab.evaluate(() => events.some(({ name }) => name === 'signed-out'))))).every(Boolean), 'news', 1000).catch(() => {});
+        await eventually(async () => (await Promise.all(tabs.map((tab) => tab.evaluate(() => events.some(({ name }) => name === 'signed-out'))))).every(Boolean), 'news', 8000).catch(() => {});
         const from = run.gateway.seen.length;
         const after = await Promise.all(tabs.map((tab) => run.ask(tab)));
         const bearers = run.gateway.seen.slice(from).filter(({ headers }) => headers.authorization).length;
