@@ -4,7 +4,7 @@ import { ADA, GRACE, outcome, prove } from './lib/prove.mjs';
 import { eventually, sleep } from './lib/browser.mjs';
 import { unavailable } from './lib/gateway.mjs';
 
-const hold = { max: 3, seconds: 4 };
+const hold = { max: 10, seconds: 20 };
 
 /** A client of ada whose session has ended, with `hold`. */
 async function lost(world, options = { hold }) {
