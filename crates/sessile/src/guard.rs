@@ -194,7 +194,7 @@ impl Engine {
     /// The answer to a request that the store would have to decide and cannot: 503, cookies kept (P3).
     pub fn unavailable(&self, arrival: &Arrival<'_>, error: &StoreError) -> Response<Bytes> {
         tracing::warn!(%error, request = arrival.request_id().map(|id| id.0), "answered 503: the store cannot be asked");
-        self.problem(arrival, &Problem::Unavailable { retry_after: Duration::from_secs(2) })
+        self.problem(arrival, &Problem::unavailable())
     }
 
     /// A problem as the client wants to see it: a page for people, JSON for programs.

@@ -87,7 +87,15 @@ pub enum Problem {
     Internal,
 }
 
+/// When to ask again, where nobody can say how long a trouble lasts.
+pub(crate) const SOON: Duration = Duration::from_secs(2);
+
 impl Problem {
+    /// [`Unavailable`](Self::Unavailable), to be asked again soon.
+    pub const fn unavailable() -> Self {
+        Self::Unavailable { retry_after: SOON }
+    }
+
     /// The status code.
     pub const fn status(&self) -> StatusCode {
         match self {

@@ -122,7 +122,7 @@ async fn sign_out(engine: &Engine, forward: &Forward, which: Which) -> Acted {
 }
 
 fn unavailable() -> Problem {
-    Problem::Unavailable { retry_after: std::time::Duration::from_secs(2) }
+    Problem::unavailable()
 }
 
 /// Reads an assertion, all of it or nothing.

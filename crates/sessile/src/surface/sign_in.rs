@@ -161,15 +161,14 @@ pub(super) fn add_access_token(body: &mut Map<String, Value>, token: &SecretText
 }
 
 fn fault(arrival: &Arrival<'_>, error: &PasswordSignInError) -> Problem {
-    const SOON: std::time::Duration = std::time::Duration::from_secs(2);
     tracing::warn!(%error, request = arrival.request_id().map(|id| id.0), "a sign-in could not be decided");
     match error {
-        PasswordSignInError::Hash(HashFault::Busy) => Problem::Busy { retry_after: SOON },
+        PasswordSignInError::Hash(HashFault::Busy) => Problem::Busy { retry_after: respond::SOON },
         PasswordSignInError::Hash(HashFault::Cost | HashFault::Record) => Problem::Internal,
         PasswordSignInError::SignIn(SignInError::ClaimsTooLarge(_) | SignInError::Token(_)) => Problem::ClaimsTooLarge,
         PasswordSignInError::Hash(HashFault::Entropy | HashFault::Interrupted)
         | PasswordSignInError::Store(_)
         | PasswordSignInError::SignIn(_)
-        | PasswordSignInError::Engine(_) => Problem::Unavailable { retry_after: SOON },
+        | PasswordSignInError::Engine(_) => Problem::unavailable(),
     }
 }

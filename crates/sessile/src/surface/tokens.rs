@@ -21,7 +21,7 @@ use crate::respond::{self, Problem};
 /// 503 until the keys are known: an empty set, once cached, would make every token unknown.
 pub(super) fn jwks(engine: &Engine) -> Response<Bytes> {
     if !engine.ready().keys {
-        return respond::problem(engine, &Problem::Unavailable { retry_after: Duration::from_secs(2) }, false, None);
+        return respond::problem(engine, &Problem::unavailable(), false, None);
     }
     let document = engine.jwks();
     respond::public_json(engine, document.body.clone(), document.max_age)
