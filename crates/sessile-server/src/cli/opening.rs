@@ -45,25 +45,23 @@ pub(super) struct Opening {
 impl Opening {
     /// Opens what is on this machine. A shared store is left to [`connect`](Self::connect).
     pub(super) async fn begin(settings: &StoreSettings, role: Role, clock: &dyn Clock) -> Result<Self, Failure> {
-        let (shared, key) = match &settings.place {
-            StorePlace::Memory => (
-                None,
-                match &settings.master_key {
-                    MasterKeySource::DataDirectory => Key::found(fresh_key()?),
-                    given => Key::found(existing_key(given)?),
-                },
-            ),
-            StorePlace::Directory => (None, key_of(settings, Some(&Location::directory(&settings.data)))?),
-            StorePlace::File(path) => (None, key_of(settings, Some(&Location::file(path)))?),
-            StorePlace::Shared(shared) => (Some(shared.clone()), key_of(settings, None)?),
+        let on_disk = |location: Location| -> Result<_, Failure> {
+            let key = key_of(settings, Some(&location))?;
+            Ok((key, Some(sqlite(&location, role)?), None))
+        };
+        let (key, backend, shared): (Key, Option<Arc<dyn Backend>>, Option<SharedStore>) = match &settings.place {
+            StorePlace::Memory => {
+                let key = match &settings.master_key {
+                    MasterKeySource::DataDirectory => fresh_key()?,
+                    given => existing_key(given)?,
+                };
+                (Key::found(key), Some(Arc::new(MemoryStore::new())), None)
+            }
+            StorePlace::Directory => on_disk(Location::directory(&settings.data))?,
+            StorePlace::File(path) => on_disk(Location::file(path))?,
+            StorePlace::Shared(shared) => (key_of(settings, None)?, None, Some(shared.clone())),
         };
         let vault = Arc::new(Vault::awaiting(key.key, sessile_aws_lc::provider(), sessile_aws_lc::entropy()));
-        let backend: Option<Arc<dyn Backend>> = match &settings.place {
-            StorePlace::Memory => Some(Arc::new(MemoryStore::new())),
-            StorePlace::Directory => Some(sqlite(&Location::directory(&settings.data), role)?),
-            StorePlace::File(path) => Some(sqlite(&Location::file(path), role)?),
-            StorePlace::Shared(_) => None,
-        };
         if let Some(backend) = backend {
             vault.adopt(backend, clock.now().wall).await?;
         }
