@@ -4,14 +4,12 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EVENT, PASSWORD } from './lib/names.mjs';
-import { startNodes } from './lib/nodes.mjs';
+import { startNodes, status, untilRefused } from './lib/nodes.mjs';
 import { eventually, sleep } from './lib/process.mjs';
 
 const T_MS = 3000;
 const STORE_PASSWORD = 'kestrel-tundra-marble-63';
 const ENV = { SESSILE_SESSION_STALENESS: '3s', SESSILE_STORE_READ_DEADLINE: '5s', SESSILE_STORE_WRITE_DEADLINE: '5s' };
-
-const status = async (client) => (await client.get('/data')).status;
 
 /** That a session which ended on node 0 is refused on the others within T of that; gives the longest that took. */
 async function endsEverywhere(world) {
@@ -20,16 +18,7 @@ async function endsEverywhere(world) {
   for (const other of others) assert.equal(await status(other), 200);
   await world.nodes[0].revoke(client.session.id);
   const acknowledged = performance.now();
-  const delays = await Promise.all(
-    others.map(async (other) => {
-      for (;;) {
-        const asked = performance.now();
-        if ((await status(other)) === 401) return asked - acknowledged;
-        assert.ok(asked - acknowledged <= T_MS, `accepted ${Math.round(asked - acknowledged)} ms after the acknowledgement`);
-        await sleep(5);
-      }
-    }),
-  );
+  const delays = await Promise.all(others.map((other) => untilRefused(other, acknowledged, T_MS, { every: 5 })));
   return Math.max(...delays);
 }
 
@@ -111,12 +100,7 @@ describe('a store that lost its data', () => {
     const lost = performance.now();
     for (const client of clients) {
       for (const at of [0, 1, 2]) {
-        for (;;) {
-          const asked = performance.now();
-          if ((await status(world.at(client, at))) !== 200) break;
-          assert.ok(asked - lost <= T_MS, `accepted on node ${at} ${Math.round(asked - lost)} ms after the loss`);
-          await sleep(20);
-        }
+        await untilRefused(world.at(client, at), lost, T_MS, { isRefused: (answer) => answer !== 200, every: 20 });
       }
     }
     // The accounts went with the rest: the operator restores or makes them anew.

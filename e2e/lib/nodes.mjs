@@ -1,4 +1,5 @@
 // Several gateways on one store, each with a fault proxy of its own between itself and the store.
+import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { startFaultProxy, startPostgres, startRedis, startRedisCluster, startSen
 import { PASSWORD } from './names.mjs';
 import { freePorts } from './network.mjs';
 import { startPgbouncer } from './pgbouncer.mjs';
-import { eventually } from './process.mjs';
+import { eventually, sleep } from './process.mjs';
 import { Sessile } from './sessile.mjs';
 import { startEcho } from './sites.mjs';
 import { toToml } from './toml.mjs';
@@ -46,6 +47,21 @@ const through = (url, port) => {
   proxied.port = String(port);
   return proxied.href;
 };
+
+export const status = async (client) => (await client.get('/data')).status;
+
+/**
+ * Asks until `isRefused` holds of an answer: a request made later than `bound` ms after `since` must not be let through. Gives
+ * when the first refused one was asked for, in ms after `since`.
+ */
+export async function untilRefused(client, since, bound, { isRefused = (answer) => answer === 401, every = 0 } = {}) {
+  for (;;) {
+    const after = performance.now() - since;
+    if (isRefused(await status(client))) return after;
+    assert.ok(after <= bound, `accepted ${Math.round(after)} ms after the acknowledgement`);
+    if (every > 0) await sleep(every);
+  }
+}
 
 /**
  * @param {object} options
