@@ -120,9 +120,9 @@ pub enum PreflightVerdict {
     /// An ordinary request: goes on.
     NotAPreflight,
     /// Answer 204 with these fields, without authentication and without forwarding.
-    Allow(Vec<HeaderEdit>),
+    Allow(Vec<HeaderEdit<'static>>),
     /// Answer 204 with these fields, none of which allows anything; do not forward.
-    Refuse(PreflightRefusal, Vec<HeaderEdit>),
+    Refuse(PreflightRefusal, Vec<HeaderEdit<'static>>),
 }
 
 /// Why a preflight allows nothing.
@@ -170,8 +170,7 @@ pub fn preflight(config: &CorsConfig, request: &PreflightRequest<'_>) -> Preflig
     if request.method != "OPTIONS" || request.origin == Field::Absent || request.request_method == Field::Absent {
         return PreflightVerdict::NotAPreflight;
     }
-    let vary =
-        HeaderEdit::Set("vary", String::from("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
+    let vary = HeaderEdit::Set("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers".into());
     let refuse = |why| PreflightVerdict::Refuse(why, Vec::from([vary.clone()]));
 
     let Some(allowed) = request.origin.one().and_then(|origin| config.allow(origin)) else {
@@ -192,11 +191,11 @@ pub fn preflight(config: &CorsConfig, request: &PreflightRequest<'_>) -> Preflig
 
     let mut edits = Vec::from([vary]);
     share(config, allowed, &mut edits);
-    edits.push(HeaderEdit::Set("access-control-allow-methods", config.methods.join(", ")));
+    edits.push(HeaderEdit::Set("access-control-allow-methods", config.methods.join(", ").into()));
     if !config.headers.is_empty() {
-        edits.push(HeaderEdit::Set("access-control-allow-headers", config.headers.join(", ")));
+        edits.push(HeaderEdit::Set("access-control-allow-headers", config.headers.join(", ").into()));
     }
-    edits.push(HeaderEdit::Set("access-control-max-age", format!("{}", config.max_age.as_secs())));
+    edits.push(HeaderEdit::Set("access-control-max-age", format!("{}", config.max_age.as_secs()).into()));
     PreflightVerdict::Allow(edits)
 }
 
@@ -208,17 +207,21 @@ fn all_listed(asked: &[u8], listed: &[String]) -> bool {
         .all(|name| listed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)))
 }
 
-fn share(config: &CorsConfig, allowed: &str, edits: &mut Vec<HeaderEdit>) {
-    edits.push(HeaderEdit::Set(ALLOW_ORIGIN, String::from(allowed)));
+fn share(config: &CorsConfig, allowed: &str, edits: &mut Vec<HeaderEdit<'static>>) {
+    edits.push(HeaderEdit::Set(ALLOW_ORIGIN, String::from(allowed).into()));
     if config.credentials {
-        edits.push(HeaderEdit::Set(ALLOW_CREDENTIALS, String::from("true")));
+        edits.push(HeaderEdit::Set(ALLOW_CREDENTIALS, "true".into()));
     }
 }
 
 /// The fields of every other response of a CORS-aware route, errors and refusals included: the
 /// upstream's own are removed, ours are set if the origin may read, and `Vary` names `Origin` always.
-pub fn response_headers(config: &CorsConfig, origin: Field<'_>, upstream: &[(&str, &[u8])]) -> Vec<HeaderEdit> {
-    let mut edits: Vec<HeaderEdit> = UPSTREAM
+pub fn response_headers(
+    config: &CorsConfig,
+    origin: Field<'_>,
+    upstream: &[(&str, &[u8])],
+) -> Vec<HeaderEdit<'static>> {
+    let mut edits: Vec<HeaderEdit<'static>> = UPSTREAM
         .into_iter()
         .filter(|name| upstream.iter().any(|(given, _)| given == name))
         .map(HeaderEdit::Remove)
@@ -226,12 +229,12 @@ pub fn response_headers(config: &CorsConfig, origin: Field<'_>, upstream: &[(&st
     if let Some(allowed) = origin.one().and_then(|origin| config.allow(origin)) {
         share(config, allowed, &mut edits);
         if !config.expose.is_empty() {
-            edits.push(HeaderEdit::Set("access-control-expose-headers", config.expose.join(", ")));
+            edits.push(HeaderEdit::Set("access-control-expose-headers", config.expose.join(", ").into()));
         }
     }
     let named = upstream.iter().filter(|(name, _)| *name == "vary").map(|(_, value)| *value);
     if let Some(vary) = merge_vary(named, &["Origin"]) {
-        edits.push(HeaderEdit::Set("vary", vary));
+        edits.push(HeaderEdit::Set("vary", vary.into()));
     }
     edits
 }

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod return_to;
 pub mod revocation;
 pub mod rotation;
+pub mod scan;
 pub mod secret;
 pub mod session;
 pub mod storage;
@@ -35,6 +36,6 @@ pub mod time;
 pub mod token;
 
 pub use id::{InvalidId, SessionId, Subject};
-pub use secret::{Secret, SecretBytes, SecretText};
+pub use secret::{Secret, SecretBytes, SecretStr, SecretText};
 pub use storage::Storage;
 pub use time::{Moment, Monotonic, Timestamp};

@@ -61,6 +61,23 @@ impl SecretText {
     }
 }
 
+/// Text of somebody else's that grants something, looked at where it lies: a token in a request's header. Does not print,
+/// compare or serialise.
+#[derive(Clone, Copy)]
+pub struct SecretStr<'a>(&'a str);
+
+impl<'a> SecretStr<'a> {
+    /// Looks at `text`.
+    pub const fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    pub const fn expose(self) -> &'a str {
+        self.0
+    }
+}
+
 macro_rules! debug_as_type_name {
     ($($name:literal for [$($generics:tt)*] $type:ty),+ $(,)?) => {$(
         impl<$($generics)*> fmt::Debug for $type {
@@ -74,4 +91,5 @@ debug_as_type_name! {
     "Secret(..)" for [const N: usize] Secret<N>,
     "SecretBytes(..)" for [] SecretBytes,
     "SecretText(..)" for [] SecretText,
+    "SecretStr(..)" for ['a] SecretStr<'a>,
 }

@@ -1,6 +1,7 @@
 //! What arrived: the parts of a request that decisions are made from, read once and read strictly.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use http::header::{
     ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN, REFERER, UPGRADE, USER_AGENT,
@@ -11,7 +12,7 @@ use sessile_core::client::{Client, Traces};
 use sessile_core::cookie::{self, Presented};
 use sessile_core::csrf::{self, CsrfFacts, Field};
 use sessile_core::event::RequestId;
-use sessile_core::{Moment, SecretText};
+use sessile_core::{Moment, SecretStr};
 
 use crate::config::EngineConfig;
 
@@ -36,12 +37,12 @@ pub struct Forwarded {
 }
 
 /// A bearer token in the `Authorization` field.
-#[derive(Clone, Debug)]
-pub enum Bearer {
+#[derive(Clone, Copy, Debug)]
+pub enum Bearer<'a> {
     /// None.
     None,
     /// One.
-    One(SecretText),
+    One(SecretStr<'a>),
     /// Several fields, or one that is not well formed: nothing is read from it (JA-59).
     Ambiguous,
 }
@@ -51,8 +52,9 @@ pub enum Bearer {
 pub struct Arrival<'a> {
     parts: &'a Parts,
     peer: &'a Peer,
-    presented: Presented,
-    client: Client,
+    presented: Presented<'a>,
+    /// Read when somebody asks: most requests pass without.
+    client: OnceLock<Client>,
     at: Option<Moment>,
 }
 
@@ -66,13 +68,7 @@ impl<'a> Arrival<'a> {
     /// Reads cookies and client from the request.
     pub fn new(parts: &'a Parts, peer: &'a Peer, config: &EngineConfig) -> Self {
         let cookies = parts.headers.get_all(COOKIE).into_iter().map(http::HeaderValue::as_bytes);
-        Self {
-            presented: cookie::parse(&config.cookie, cookies),
-            client: observe(&parts.headers, peer),
-            parts,
-            peer,
-            at: None,
-        }
+        Self { presented: cookie::parse(&config.cookie, cookies), client: OnceLock::new(), parts, peer, at: None }
     }
 
     /// With the moment the request's head arrived: what it presents is judged as of then, however long its body takes.
@@ -88,13 +84,13 @@ impl<'a> Arrival<'a> {
     }
 
     /// The cookies under our names.
-    pub fn presented(&self) -> &Presented {
+    pub fn presented(&self) -> &Presented<'a> {
         &self.presented
     }
 
     /// The browser.
     pub fn client(&self) -> &Client {
-        &self.client
+        self.client.get_or_init(|| observe(&self.parts.headers, self.peer))
     }
 
     /// Who is at the other end.
@@ -113,16 +109,14 @@ impl<'a> Arrival<'a> {
     }
 
     /// The bearer token, if the request carries exactly one.
-    pub fn bearer(&self) -> Bearer {
+    pub fn bearer(&self) -> Bearer<'a> {
         let mut fields = self.parts.headers.get_all(AUTHORIZATION).into_iter();
         let (Some(field), None) = (fields.next(), fields.next()) else {
             return if self.parts.headers.contains_key(AUTHORIZATION) { Bearer::Ambiguous } else { Bearer::None };
         };
         let Ok(text) = field.to_str() else { return Bearer::Ambiguous };
         match text.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Bearer::One(SecretText::new(token.to_owned()))
-            }
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Bearer::One(SecretStr::new(token)),
             _ => Bearer::None,
         }
     }

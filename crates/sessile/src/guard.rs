@@ -4,20 +4,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderName, SET_COOKIE};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
 use sessile_core::Storage;
 use sessile_core::cookie::{self, SetCookie};
 use sessile_core::csrf::CsrfVerdict;
 use sessile_core::event::EventName;
-use sessile_core::headers::{HeaderContext, HeaderEdit, Policy, SessionUse};
+use sessile_core::headers::{HeaderContext, Policy, SessionUse};
 use sessile_store::StoreError;
 
 use crate::arrival::{Arrival, Peer};
 use crate::engine::{Admission, Anonymous, Engine, Pass, WhyAnonymous};
 use crate::metrics::Metrics;
 use crate::respond::{self, Problem};
+use crate::sharing;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -254,21 +255,5 @@ pub fn apply_policy(policy: &Policy, context: &HeaderContext<'_>, headers: &mut 
             headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         policy.apply(context, &current)
     };
-    for edit in edits {
-        match edit {
-            HeaderEdit::Set(name, value) => {
-                if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                    headers.insert(name, value);
-                }
-            }
-            HeaderEdit::Append(name, value) => {
-                if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                    headers.append(name, value);
-                }
-            }
-            HeaderEdit::Remove(name) => {
-                headers.remove(name);
-            }
-        }
-    }
+    sharing::apply(edits, headers);
 }

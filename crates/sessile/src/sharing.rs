@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AsHeaderName, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use sessile_core::cors::{self, AllowedOrigins, CorsConfig, PreflightRequest, PreflightVerdict};
 use sessile_core::headers::{Field, HeaderEdit};
 
@@ -48,17 +48,17 @@ pub fn share(config: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap)
 }
 
 /// Carries out header edits.
-pub fn apply(edits: Vec<HeaderEdit>, headers: &mut HeaderMap) {
+pub fn apply(edits: Vec<HeaderEdit<'_>>, headers: &mut HeaderMap) {
     for edit in edits {
         match edit {
             HeaderEdit::Set(name, value) => {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.insert(HeaderName::from_static(name), value);
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(name, value);
                 }
             }
             HeaderEdit::Append(name, value) => {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.append(HeaderName::from_static(name), value);
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.append(name, value);
                 }
             }
             HeaderEdit::Remove(name) => {

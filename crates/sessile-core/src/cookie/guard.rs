@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::config::{HOST, SECURE};
 use super::parse::pairs;
+use crate::scan;
 
 /// Whether a cookie name is ours, or could be taken for ours by a lenient reader.
 ///
@@ -58,7 +59,7 @@ pub fn strip<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
 /// nothing is lost, and nobody can read it differently.
 pub fn upstream_may_set(set_cookie: &[u8]) -> bool {
     let pair = set_cookie.split(|&b| b == b';').next().unwrap_or_default();
-    let clean = set_cookie.iter().all(|&b| b == b'\t' || !b.is_ascii_control());
+    let clean = scan::all(set_cookie, |b| !scan::is_control(b));
     clean && !is_reserved(lenient_name(pair))
 }
 

@@ -1,18 +1,16 @@
 //! Reading the `Cookie` field.
 
-use alloc::string::ToString;
-
 use super::CookieConfig;
-use crate::SecretText;
 use crate::rotation::SessionToken;
+use crate::{SecretStr, scan};
 
 /// What a request carries under our two names.
 #[derive(Clone, Debug, Default)]
-pub struct Presented {
+pub struct Presented<'a> {
     /// The session token, spelled as we write it. Not yet checked against anything.
     pub session_token: Option<SessionToken>,
     /// The access token's text. Not yet checked against anything.
-    pub access_token: Option<SecretText>,
+    pub access_token: Option<SecretStr<'a>>,
     /// What was odd.
     pub problem: Option<CookieProblem>,
     /// Whether anything at all came under one of the two configured names, usable or not.
@@ -53,12 +51,22 @@ pub(super) struct Pair<'a> {
 /// 8.2.3; R-012). Around a pair, spaces and tabs are dropped; inside it nothing is: `name =value` has a name
 /// that ends in a space.
 pub(super) fn pairs<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = Pair<'a>> {
-    fields.flat_map(|field| field.split(|&b| b == b';')).map(trim_blanks).filter(|raw| !raw.is_empty()).map(|raw| {
+    fields.flat_map(between_semicolons).map(trim_blanks).filter(|raw| !raw.is_empty()).map(|raw| {
         let named = match raw.iter().position(|&b| b == b'=') {
             Some(0) | None => None,
             Some(at) => Some((&raw[..at], &raw[at + 1..])),
         };
         Pair { raw, named }
+    })
+}
+
+fn between_semicolons(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    core::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = scan::find(bytes, |b| b == b';');
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
     })
 }
 
@@ -76,7 +84,7 @@ fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
 ///
 /// Names match byte for byte: no decoding, no case folding, no `$Version`, no quoted values (R-011, J1 to J3).
 /// Names of the other prefix are not read either.
-pub fn parse<'a>(config: &CookieConfig, fields: impl Iterator<Item = &'a [u8]>) -> Presented {
+pub fn parse<'a>(config: &CookieConfig, fields: impl Iterator<Item = &'a [u8]>) -> Presented<'a> {
     let names = config.names();
     let (mut session, mut access, mut duplicate) = (None, None, false);
     for (name, value) in pairs(fields).filter_map(|pair| pair.named) {
@@ -100,12 +108,16 @@ pub fn parse<'a>(config: &CookieConfig, fields: impl Iterator<Item = &'a [u8]>) 
 }
 
 /// An access token is base64url and dots (RFC 7515 section 3.1); anything else was not written by us.
-fn compact_token(value: &[u8]) -> Option<SecretText> {
-    let plausible = !value.is_empty()
-        && value.len() <= super::MAX_OCTETS
-        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+fn compact_token(value: &[u8]) -> Option<SecretStr<'_>> {
+    let plausible = !value.is_empty() && value.len() <= super::MAX_OCTETS && scan::all(value, is_of_compact_token);
     let text = core::str::from_utf8(value).ok()?;
-    plausible.then(|| SecretText::new(text.to_string()))
+    plausible.then(|| SecretStr::new(text))
+}
+
+const fn is_of_compact_token(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    letter | digit | (byte == b'-') | (byte == b'_') | (byte == b'.')
 }
 
 /// More cookies than any browser keeps for one site (Chromium: 180 for a registrable domain).

@@ -60,7 +60,7 @@ fn said(upstream: &[(&str, &[u8])]) -> Said {
 ///   browser may keep.
 /// - One that shared caches could keep becomes `private, no-store`, whatever its path looks like: a path that
 ///   ends in `.css` is how cache deception works. Files for everybody belong on a public route.
-pub(super) fn edits(session: SessionUse, upstream: &[(&str, &[u8])], out: &mut Vec<HeaderEdit>) {
+pub(super) fn edits(session: SessionUse, upstream: &[(&str, &[u8])], out: &mut Vec<HeaderEdit<'_>>) {
     let value = match session {
         SessionUse::None => return,
         SessionUse::Carries => Some("no-store"),
@@ -71,7 +71,7 @@ pub(super) fn edits(session: SessionUse, upstream: &[(&str, &[u8])], out: &mut V
         },
     };
     if let Some(value) = value {
-        out.push(HeaderEdit::Set("cache-control", String::from(value)));
+        out.push(HeaderEdit::Set("cache-control", value.into()));
     }
     for name in TARGETED {
         if upstream.iter().any(|(given, _)| *given == name) {

@@ -8,7 +8,7 @@ mod cache;
 mod csp;
 mod rules;
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::time::Duration;
 
 pub use cache::{SessionUse, merge_vary};
@@ -62,18 +62,18 @@ impl<'a> Field<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeated;
 
-/// What to do with one response header. Names are lower-case.
+/// What to do with one response header. Names are lower-case; values are the policy's own where they can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderEdit {
+pub enum HeaderEdit<'p> {
     /// Replace every field of this name by one.
-    Set(&'static str, String),
+    Set(&'static str, Cow<'p, str>),
     /// Add a field beside those already there.
-    Append(&'static str, String),
+    Append(&'static str, Cow<'p, str>),
     /// Remove every field of this name.
     Remove(&'static str),
 }
 
-impl HeaderEdit {
+impl HeaderEdit<'_> {
     /// The header's name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -264,7 +264,7 @@ impl Policy {
     /// The edits that bring a response under this policy. `upstream` are its fields as they are now, names in
     /// lower case: carry out the edits of one module before asking another, or the second `Set` of a list such
     /// as `Vary` loses what the first one merged.
-    pub fn apply(&self, context: &HeaderContext<'_>, upstream: &[(&str, &[u8])]) -> Vec<HeaderEdit> {
+    pub fn apply<'p>(&'p self, context: &HeaderContext<'_>, upstream: &[(&str, &[u8])]) -> Vec<HeaderEdit<'p>> {
         rules::apply(self, context, upstream)
     }
 }

@@ -1,6 +1,6 @@
 //! How each header of ours meets the upstream's.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec, vec::Vec};
 use core::time::Duration;
 
 use super::{Csp, HeaderContext, HeaderEdit, Hsts, Managed, Policy, Reach, Rule, cache, merge_vary};
@@ -52,8 +52,8 @@ fn texts<'a>(upstream: &'a Fields<'a>, name: &str) -> impl Iterator<Item = &'a s
     values(upstream, name).filter_map(|value| core::str::from_utf8(value).ok())
 }
 
-pub(super) fn apply(policy: &Policy, context: &HeaderContext<'_>, upstream: &Fields<'_>) -> Vec<HeaderEdit> {
-    let mut out = Vec::new();
+pub(super) fn apply<'p>(policy: &'p Policy, context: &HeaderContext<'_>, upstream: &Fields<'_>) -> Vec<HeaderEdit<'p>> {
+    let mut out = Vec::with_capacity(16);
     let page = context.document || policy.reach == Reach::Everything;
 
     if page {
@@ -79,7 +79,7 @@ pub(super) fn apply(policy: &Policy, context: &HeaderContext<'_>, upstream: &Fie
     if let Some(vary) = merge_vary(values(upstream, "vary"), context.vary)
         && !context.vary.is_empty()
     {
-        out.push(HeaderEdit::Set("vary", vary));
+        out.push(HeaderEdit::Set("vary", vary.into()));
     }
     clear_site_data(upstream, &mut out);
     if policy.hide_versions {
@@ -90,24 +90,24 @@ pub(super) fn apply(policy: &Policy, context: &HeaderContext<'_>, upstream: &Fie
 }
 
 /// A header with one value: `rank` orders values by strictness, `None` for what browsers would ignore.
-fn managed(
+fn managed<'p>(
     name: &'static str,
-    ours: &Managed,
+    ours: &'p Managed,
     upstream: &Fields<'_>,
     rank: impl Fn(&str) -> Option<u8>,
-    out: &mut Vec<HeaderEdit>,
+    out: &mut Vec<HeaderEdit<'p>>,
 ) {
     let present = values(upstream, name).next().is_some();
     let send = match ours.rule {
         Rule::Off => return,
         Rule::AddIfMissing if present => return,
-        Rule::Override | Rule::AddIfMissing => ours.value.clone(),
+        Rule::Override | Rule::AddIfMissing => Cow::Borrowed(&*ours.value),
         Rule::KeepStricter => {
             let listed = texts(upstream, name).flat_map(|text| text.split(',')).map(str::trim);
             let strictest = listed.filter_map(|value| rank(value).map(|r| (r, value))).max_by_key(|(r, _)| *r);
             match strictest {
-                Some((theirs, value)) if Some(theirs) > rank(&ours.value) => String::from(value),
-                _ => ours.value.clone(),
+                Some((theirs, value)) if Some(theirs) > rank(&ours.value) => Cow::Owned(String::from(value)),
+                _ => Cow::Borrowed(&*ours.value),
             }
         }
     };
@@ -161,7 +161,7 @@ fn content_security_policy(
     policy: &Policy,
     context: &HeaderContext<'_>,
     upstream: &Fields<'_>,
-    out: &mut Vec<HeaderEdit>,
+    out: &mut Vec<HeaderEdit<'_>>,
 ) {
     const NAME: &str = "content-security-policy";
     let theirs: Vec<Csp> = texts(upstream, NAME).flat_map(|field| field.split(',')).map(Csp::parse).collect();
@@ -180,7 +180,7 @@ fn content_security_policy(
         ours = ours.with("frame-ancestors", "'none'");
     }
     if !ours.is_idle() {
-        out.push(HeaderEdit::Append(NAME, ours.to_field(context.nonce)));
+        out.push(HeaderEdit::Append(NAME, ours.to_field(context.nonce).into()));
     }
 }
 
@@ -205,7 +205,7 @@ fn read_hsts(field: &str) -> Option<Hsts> {
 }
 
 /// Exactly one field, over https; none over http, where browsers must ignore it (P31).
-fn strict_transport_security(ours: &Hsts, https: bool, upstream: &Fields<'_>, out: &mut Vec<HeaderEdit>) {
+fn strict_transport_security(ours: &Hsts, https: bool, upstream: &Fields<'_>, out: &mut Vec<HeaderEdit<'_>>) {
     const NAME: &str = "strict-transport-security";
     let mut present = values(upstream, NAME).peekable();
     if ours.rule == Rule::Off {
@@ -229,7 +229,7 @@ fn strict_transport_security(ours: &Hsts, https: bool, upstream: &Fields<'_>, ou
         },
         (Rule::Override | Rule::AddIfMissing | Rule::KeepStricter | Rule::Off, _) => *ours,
     };
-    out.push(HeaderEdit::Set(NAME, send.value()));
+    out.push(HeaderEdit::Set(NAME, send.value().into()));
 }
 
 /// What an upstream may ask browsers to clear. Not `"cookies"`, which are ours too, nor anything unknown;
@@ -237,7 +237,7 @@ fn strict_transport_security(ours: &Hsts, https: bool, upstream: &Fields<'_>, ou
 const CLEARABLE: [&str; 6] =
     ["\"cache\"", "\"storage\"", "\"executionContexts\"", "\"clientHints\"", "\"prefetchCache\"", "\"prerenderCache\""];
 
-fn clear_site_data(upstream: &Fields<'_>, out: &mut Vec<HeaderEdit>) {
+fn clear_site_data(upstream: &Fields<'_>, out: &mut Vec<HeaderEdit<'_>>) {
     const NAME: &str = "clear-site-data";
     let mut kept: Vec<&str> = Vec::new();
     let mut touched = false;
@@ -255,7 +255,11 @@ fn clear_site_data(upstream: &Fields<'_>, out: &mut Vec<HeaderEdit>) {
         }
     }
     if touched {
-        out.push(if kept.is_empty() { HeaderEdit::Remove(NAME) } else { HeaderEdit::Set(NAME, kept.join(", ")) });
+        out.push(if kept.is_empty() {
+            HeaderEdit::Remove(NAME)
+        } else {
+            HeaderEdit::Set(NAME, kept.join(", ").into())
+        });
     }
 }
 

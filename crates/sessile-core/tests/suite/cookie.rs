@@ -59,11 +59,11 @@ fn access_token(padding: usize) -> VerifiedToken {
     ring.mint(&*entropy, &new, now).expect("a token")
 }
 
-fn read(fields: &[&[u8]]) -> Presented {
+fn read<'a>(fields: &[&'a [u8]]) -> Presented<'a> {
     parse(&config(), fields.iter().copied())
 }
 
-fn read_one(field: &str) -> Presented {
+fn read_one(field: &str) -> Presented<'_> {
     read(&[field.as_bytes()])
 }
 
@@ -164,7 +164,8 @@ fn values_are_taken_as_they_are() {
         assert!(seen.any && seen.session_token.is_none() && seen.access_token.is_none());
     }
     // A damaged access token does not take the session token with it.
-    let seen = read_one(&format!("{ACCESS}=; {SESSION}={value}"));
+    let field = format!("{ACCESS}=; {SESSION}={value}");
+    let seen = read_one(&field);
     assert_eq!(seen.problem, Some(CookieProblem::Malformed));
     assert!(seen.session_token.is_some());
     // Around a pair, blanks mean nothing.
@@ -638,7 +639,8 @@ fn clearing_is_the_exact_twin() {
 fn round_trip_without_a_trace() {
     let [session, access] = written(&config(), None);
     let pair = |cookie: &SetCookie| cookie.as_str().split(';').next().expect("a pair").to_owned();
-    let seen = read_one(&format!("{}; {}", pair(&session), pair(&access)));
+    let field = format!("{}; {}", pair(&session), pair(&access));
+    let seen = read_one(&field);
     assert_eq!(seen.problem, None);
     assert_eq!(seen.session_token.as_ref().expect("read").to_text().expose(), session_token(0).to_text().expose());
     assert!(access.as_str().contains(seen.access_token.as_ref().expect("read").expose()));

@@ -31,14 +31,14 @@ fn ask<'a>(origin: Field<'a>, method: &'a str, headers: Field<'a>) -> PreflightR
     PreflightRequest { method: "OPTIONS", origin, request_method: one(method), request_headers: headers }
 }
 
-fn value<'a>(edits: &'a [HeaderEdit], wanted: &str) -> Option<&'a str> {
+fn value<'a>(edits: &'a [HeaderEdit<'a>], wanted: &str) -> Option<&'a str> {
     edits.iter().rev().find_map(|edit| match edit {
-        HeaderEdit::Set(name, value) | HeaderEdit::Append(name, value) => (*name == wanted).then_some(value.as_str()),
+        HeaderEdit::Set(name, value) | HeaderEdit::Append(name, value) => (*name == wanted).then_some(value.as_ref()),
         HeaderEdit::Remove(_) => None,
     })
 }
 
-fn allows_nothing(edits: &[HeaderEdit]) -> bool {
+fn allows_nothing(edits: &[HeaderEdit<'_>]) -> bool {
     edits.iter().all(|edit| matches!(edit, HeaderEdit::Remove(_)) || !edit.name().starts_with("access-control-"))
 }
 

@@ -14,7 +14,7 @@ use sessile_core::headers::{
 type Fields<'a> = [(&'a str, &'a [u8])];
 
 /// Carries out edits as a gateway does.
-pub(crate) fn carry_out(upstream: &Fields<'_>, edits: &[HeaderEdit]) -> Vec<(String, String)> {
+pub(crate) fn carry_out(upstream: &Fields<'_>, edits: &[HeaderEdit<'_>]) -> Vec<(String, String)> {
     let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
     let mut fields: Vec<(String, String)> =
         upstream.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
@@ -22,9 +22,9 @@ pub(crate) fn carry_out(upstream: &Fields<'_>, edits: &[HeaderEdit]) -> Vec<(Str
         match edit {
             HeaderEdit::Set(name, value) => {
                 fields.retain(|(given, _)| given != name);
-                fields.push(((*name).to_owned(), value.clone()));
+                fields.push(((*name).to_owned(), value.to_string()));
             }
-            HeaderEdit::Append(name, value) => fields.push(((*name).to_owned(), value.clone())),
+            HeaderEdit::Append(name, value) => fields.push(((*name).to_owned(), value.to_string())),
             HeaderEdit::Remove(name) => fields.retain(|(given, _)| given != name),
         }
     }
@@ -395,9 +395,10 @@ fn answers_of_a_session_stay_out_of_shared_caches() {
     for (upstream, expected) in table {
         let upstream: Vec<(&str, &[u8])> = upstream.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
         let context = HeaderContext { session: SessionUse::Depends, ..document() };
-        let edits = Policy::proxied_default().apply(&context, &upstream);
+        let policy = Policy::proxied_default();
+        let edits = policy.apply(&context, &upstream);
         let set = edits.iter().find_map(|e| match e {
-            HeaderEdit::Set("cache-control", value) => Some(value.as_str()),
+            HeaderEdit::Set("cache-control", value) => Some(value.as_ref()),
             _ => None,
         });
         assert_eq!(set, *expected, "{upstream:?}");
@@ -543,7 +544,8 @@ proptest! {
         let upstream: Vec<(&str, &[u8])> = values.iter().map(|(n, v)| (NAMES[*n], v.as_slice())).collect();
         let session = if depends { SessionUse::Depends } else { SessionUse::None };
         let context = HeaderContext { https, session, vary: &["Cookie"], ..document() };
-        let edits = Policy::proxied_default().apply(&context, &upstream);
+        let policy = Policy::proxied_default();
+        let edits = policy.apply(&context, &upstream);
         for edit in &edits {
             if let HeaderEdit::Set(_, value) | HeaderEdit::Append(_, value) = edit {
                 let from_upstream = edit.name() == "vary";

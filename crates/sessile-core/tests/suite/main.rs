@@ -12,6 +12,7 @@ mod revocation;
 mod revocation_model;
 mod rotation;
 mod rotation_model;
+mod scan;
 mod session;
 mod storage;
 mod token_claims;

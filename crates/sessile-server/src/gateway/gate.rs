@@ -22,6 +22,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Version};
+use sessile_core::scan;
 
 /// The most bytes a request head may have, over HTTP/1 and (names and values together) over HTTP/2.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -281,7 +282,7 @@ fn check_fields(headers: &HeaderMap, protocol: Protocol) -> Result<(), HeadViola
 /// Bytes above 0x7F pass: `obs-text` is deprecated, but it frames nothing and old clients send it in values.
 fn is_clean_value(value: &[u8]) -> bool {
     let padded = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    !padded(value.first()) && !padded(value.last()) && !value.iter().any(|&b| (b < 0x20 && b != b'\t') || b == 0x7f)
+    !padded(value.first()) && !padded(value.last()) && scan::all(value, |b| !scan::is_control(b))
 }
 
 fn is_connection_field(name: &HeaderName, value: &HeaderValue) -> bool {
@@ -408,7 +409,7 @@ fn check_target(parts: &Parts) -> Result<&str, HeadViolation> {
             let path = target.path();
             check_path(path.as_bytes()).map_err(HeadViolation::Path)?;
             match target.query() {
-                Some(query) if !query.bytes().all(is_query_byte) => Err(HeadViolation::Target),
+                Some(query) if !scan::all(query.as_bytes(), is_query_byte) => Err(HeadViolation::Target),
                 _ => Ok(path),
             }
         }

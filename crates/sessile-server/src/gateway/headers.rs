@@ -18,7 +18,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Version};
 use sessile_core::cookie;
-use sessile_core::encoding::header_text;
+use sessile_core::encoding::{base64url, header_text};
 use sessile_core::event::RequestId;
 use sessile_core::session::Admitted;
 
@@ -40,12 +40,12 @@ pub struct Provenance<'a> {
     pub public_host: &'a HeaderValue,
     /// Scheme of the public URL.
     pub public_scheme: &'static str,
-    /// The client's address, behind trusted proxies.
-    pub client: Option<IpAddr>,
+    /// The client's address, behind trusted proxies: what [`address_field`] makes of it.
+    pub client: Option<&'a HeaderValue>,
     /// The request's id.
     pub request_id: &'a RequestId,
     /// This gateway's name in `Via`.
-    pub via: &'a str,
+    pub via: &'a Hop,
     /// Whether this is a WebSocket handshake that the route lets through.
     pub upgrade: bool,
 }
@@ -215,7 +215,7 @@ fn is_of_the_connection(name: &HeaderName, named: &[String]) -> bool {
 ///
 /// When the request must not travel further.
 pub fn to_upstream(parts: &Parts, who: ForwardAs<'_>, about: &Provenance<'_>) -> Result<HeaderMap, NotForwarded> {
-    if parts.headers.get_all(VIA).iter().any(|via| names(via.as_bytes(), about.via.as_bytes())) {
+    if parts.headers.get_all(VIA).iter().any(|via| about.via.is_in(via)) {
         return Err(NotForwarded::Loop);
     }
     let named = named_by_connection(&parts.headers);
@@ -246,17 +246,13 @@ pub fn to_upstream(parts: &Parts, who: ForwardAs<'_>, about: &Provenance<'_>) ->
     headers.insert(HOST, about.host.clone());
     headers.insert(X_FORWARDED_HOST, about.public_host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(about.public_scheme));
-    if let Some(client) =
-        about.client.and_then(|address| HeaderValue::from_str(&address.to_canonical().to_string()).ok())
-    {
-        headers.insert(X_FORWARDED_FOR, client);
+    if let Some(client) = about.client {
+        headers.insert(X_FORWARDED_FOR, client.clone());
     }
     if let Ok(id) = HeaderValue::from_str(&about.request_id.0) {
         headers.insert(X_REQUEST_ID, id);
     }
-    if let Ok(via) = HeaderValue::from_str(&format!("{} {}", protocol(parts.version), about.via)) {
-        headers.append(VIA, via);
-    }
+    headers.append(VIA, about.via.field(parts.version));
     if about.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -265,8 +261,8 @@ pub fn to_upstream(parts: &Parts, who: ForwardAs<'_>, about: &Provenance<'_>) ->
 }
 
 fn identify(headers: &mut HeaderMap, admitted: &Admitted) {
-    let bearer = format!("Bearer {}", admitted.access_token().expose());
-    if let Ok(mut value) = HeaderValue::from_str(&bearer) {
+    let bearer = ["Bearer ", admitted.access_token().expose()].concat();
+    if let Ok(mut value) = HeaderValue::try_from(bearer) {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
@@ -278,9 +274,46 @@ fn identify(headers: &mut HeaderMap, admitted: &Admitted) {
     }
 }
 
-/// Whether a `Via` value names `pseudonym` as one of its hops.
-fn names(via: &[u8], pseudonym: &[u8]) -> bool {
-    via.split(|b| matches!(b, b',' | b' ' | b'\t')).any(|word| word == pseudonym)
+/// A client's address as the upstream is told it.
+pub fn address_field(address: IpAddr) -> HeaderValue {
+    // Digits, dots, colons and letters, so that this never falls back.
+    HeaderValue::try_from(address.to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// This gateway in `Via` (RFC 9110 section 7.6.3), spelled out once for each version of the protocol.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    pseudonym: String,
+    http10: HeaderValue,
+    http11: HeaderValue,
+    http2: HeaderValue,
+}
+
+impl Hop {
+    /// The process with this random number, which tells it from every other one.
+    pub fn new(instance: [u8; 8]) -> Self {
+        let pseudonym = format!("sessile-{}", base64url(&instance));
+        // Letters, digits, `-` and `_`, so that this never falls back.
+        let received_by = |protocol: &str| {
+            HeaderValue::try_from(format!("{protocol} {pseudonym}")).unwrap_or(HeaderValue::from_static("1.1 sessile"))
+        };
+        let (http10, http11, http2) = (received_by("1.0"), received_by("1.1"), received_by("2.0"));
+        Self { pseudonym, http10, http11, http2 }
+    }
+
+    /// What is added to a request received over `version`.
+    fn field(&self, version: Version) -> HeaderValue {
+        match version {
+            Version::HTTP_2 => self.http2.clone(),
+            Version::HTTP_10 => self.http10.clone(),
+            _ => self.http11.clone(),
+        }
+    }
+
+    /// Whether a `Via` value names this hop.
+    fn is_in(&self, via: &HeaderValue) -> bool {
+        via.as_bytes().split(|b| matches!(b, b',' | b' ' | b'\t')).any(|word| word == self.pseudonym.as_bytes())
+    }
 }
 
 fn hop(headers: &mut HeaderMap) -> Result<(), NotForwarded> {
@@ -296,14 +329,6 @@ fn hop(headers: &mut HeaderMap) -> Result<(), NotForwarded> {
             entry.remove_entry();
             Ok(())
         }
-    }
-}
-
-const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "2.0",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
     }
 }
 

@@ -25,8 +25,9 @@ impl Hosts {
 
     /// Whether a request for this authority is ours. `authority` has passed the gate.
     pub fn serves(&self, authority: &str) -> bool {
-        let authority = plain(authority, self.default_port);
-        self.exact.contains(&authority) || (self.loopback && is_loopback(&authority))
+        let authority = authority.strip_suffix(self.default_port).unwrap_or(authority);
+        let is_exact = self.exact.iter().any(|host| host.eq_ignore_ascii_case(authority));
+        is_exact || (self.loopback && is_loopback(&authority.to_ascii_lowercase()))
     }
 }
 

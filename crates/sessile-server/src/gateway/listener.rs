@@ -29,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::TimedIo;
 use super::drain::{Drain, Watch};
-use super::gate::{MAX_FIELDS, MAX_HEAD_BYTES};
+use super::gate::MAX_HEAD_BYTES;
 use super::metrics::Counted;
 use super::service::{ClientSide, Worker};
 use super::settings::GatewaySettings;
@@ -354,7 +354,6 @@ where
             .timer(TokioTimer::new())
             // Runs between requests too: this is the keep-alive timeout. A head that has begun has its own, in TimedIo.
             .header_read_timeout(limits.keep_alive)
-            .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_HEAD_BYTES * 2)
             .serve_connection(io, service)
             .with_upgrades()

@@ -22,6 +22,7 @@ pub mod hosts;
 pub mod limits;
 mod listener;
 pub mod metrics;
+mod request_id;
 pub mod routes;
 mod service;
 pub mod settings;
@@ -40,7 +41,6 @@ use http::{HeaderMap, HeaderValue};
 use sessile::Engine;
 use sessile::respond::{self, Problem};
 use sessile_core::crypto;
-use sessile_core::encoding::base64url;
 use thiserror::Error;
 
 pub use listener::{Serving, Sockets, serve};
@@ -49,6 +49,7 @@ pub use settings::{
     UpstreamSettings,
 };
 
+use headers::Hop;
 use hosts::Hosts;
 use metrics::GatewayMetrics;
 use routes::{RouteFault, RouteTable, Target};
@@ -66,7 +67,7 @@ pub struct Gateway {
     public_host: HeaderValue,
     public_scheme: &'static str,
     /// This process in `Via`. Unlike every other one's, so that a chain of gateways is no loop.
-    via: String,
+    via: Hop,
     metrics: Arc<GatewayMetrics>,
     certificate: Option<Arc<Certificate>>,
     trust: UpstreamTrust,
@@ -128,7 +129,7 @@ impl Gateway {
         Ok(Arc::new(Self {
             hosts: Hosts::new(&public, &settings.hosts),
             public_scheme: if public.is_https() { "https" } else { "http" },
-            via: format!("sessile-{}", base64url(&instance)),
+            via: Hop::new(instance),
             metrics: Arc::new(GatewayMetrics::new(prefixes)),
             wire_rules: Arc::new(rules),
             public_host,

@@ -6,6 +6,7 @@
 //!
 //! A false refusal costs somebody an odd URL. A false match puts a request under another route's rule.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Route {
     pub index: usize,
     /// Its prefix, as configured.
     pub prefix: String,
+    /// The same, as the loosest reader has it.
+    loose_prefix: String,
     /// Who may pass.
     pub policy: RoutePolicy,
     /// The same for its requests that may begin or end a session: there the session is known even if the route is public, and a
@@ -145,7 +148,7 @@ impl RouteTable {
     pub fn find(&self, path: &str) -> Found<'_> {
         let strict = self.routes.iter().find(|route| covers(&route.prefix, path));
         let loose_path = loosened(path);
-        let loose = self.routes.iter().find(|route| covers(&loosened(&route.prefix), &loose_path));
+        let loose = self.routes.iter().find(|route| covers(&route.loose_prefix, &loose_path));
         match (strict, loose) {
             (Some(strict), Some(loose)) if Arc::ptr_eq(strict, loose) => Found::Route(strict),
             (None, None) => Found::Nothing,
@@ -204,11 +207,22 @@ impl Route {
         };
         let upgrade = settings.upgrade.unwrap_or(settings.access == Access::Session);
         let prefix = settings.prefix.clone();
+        let loose_prefix = loosened(&prefix).into_owned();
         if !problems.is_empty() {
             return Err(problems);
         }
         let cors = settings.cors.clone();
-        Ok(Self { index, prefix, policy, sign_in_policy, cors, target, upgrade, max_body: settings.max_body })
+        Ok(Self {
+            index,
+            prefix,
+            loose_prefix,
+            policy,
+            sign_in_policy,
+            cors,
+            target,
+            upgrade,
+            max_body: settings.max_body,
+        })
     }
 }
 
@@ -258,7 +272,10 @@ fn covers(prefix: &str, path: &str) -> bool {
 }
 
 /// A path as the loosest reader has it: lower case, segments without parameters and without dots or blanks at their ends.
-fn loosened(path: &str) -> String {
+fn loosened(path: &str) -> Cow<'_, str> {
+    if !path.bytes().any(|b| b.is_ascii_uppercase() || matches!(b, b';' | b'%' | b'.')) {
+        return Cow::Borrowed(path);
+    }
     let lower = path.to_ascii_lowercase();
     let mut loose = String::with_capacity(lower.len());
     for (at, segment) in lower.split('/').enumerate() {
@@ -272,7 +289,7 @@ fn loosened(path: &str) -> String {
         }
         loose.push_str(stem);
     }
-    loose
+    Cow::Owned(loose)
 }
 
 #[cfg(test)]

@@ -22,9 +22,8 @@ use sessile::{Access, Arrival, Engine, Forward, Guarded, Peer, RoutePolicy, shar
 use sessile_core::client::{self, Client};
 use sessile_core::cookie::{self, SetCookie};
 use sessile_core::cors::PreflightVerdict;
-use sessile_core::encoding::base64url;
 use sessile_core::event::{Event, EventName, RequestId};
-use sessile_core::{crypto, headers as policies};
+use sessile_core::headers as policies;
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
 
@@ -37,6 +36,7 @@ use super::gate::{ALLOWED_METHODS, HeadViolation, Refusal, check_head};
 use super::headers::{self, Asides, ForwardAs, NotForwarded, Provenance, X_REQUEST_ID};
 use super::listener::Ticket;
 use super::metrics::Place;
+use super::request_id::RequestIds;
 use super::routes::{Found, Route, Target, Upstream};
 use super::settings::ForwardedField;
 use super::sign_in::{self, Acted};
@@ -50,6 +50,7 @@ pub(super) struct Worker {
     gateway: Arc<Gateway>,
     upstreams: Upstreams,
     stop: Watch,
+    request_ids: RequestIds,
     /// Read-locked by each exchange that goes on without its client.
     seen_through: Arc<RwLock<()>>,
 }
@@ -59,6 +60,8 @@ pub(super) struct Worker {
 pub(super) struct ClientSide {
     /// The socket's other end.
     pub(super) peer: IpAddr,
+    /// The same, as upstreams are told it.
+    peer_field: HeaderValue,
     /// Whether we ended its TLS.
     pub(super) tls: bool,
     /// What the connection is doing.
@@ -73,7 +76,14 @@ impl ClientSide {
     /// A connection that begins now, with at most `streams` exchanges at once.
     pub(super) fn new(peer: IpAddr, tls: bool, streams: u32, ticket: Arc<Ticket>) -> Arc<Self> {
         let seen_through = Arc::new(Semaphore::new(usize::try_from(streams).unwrap_or(1)));
-        Arc::new(Self { peer, tls, activity: Activity::new(), ticket, seen_through })
+        Arc::new(Self {
+            peer,
+            peer_field: headers::address_field(peer),
+            tls,
+            activity: Activity::new(),
+            ticket,
+            seen_through,
+        })
     }
 }
 
@@ -85,12 +95,20 @@ struct Passage<'a> {
     client: &'a ClientSide,
 }
 
+impl Passage<'_> {
+    /// Where the request comes from, as the upstream is told it.
+    fn address_field(&self) -> Option<HeaderValue> {
+        let address = self.peer.address?;
+        Some(if address == self.client.peer { self.client.peer_field.clone() } else { headers::address_field(address) })
+    }
+}
+
 /// Cookies beyond this are somebody's mistake or attack (H12); applications take 8 to 16 KiB of header in all.
 const MOST_COOKIES: usize = 16 * 1024;
 
 impl Worker {
     pub(super) fn new(gateway: Arc<Gateway>, upstreams: Upstreams, stop: Watch) -> Self {
-        Self { gateway, upstreams, stop, seen_through: Arc::default() }
+        Self { gateway, upstreams, stop, request_ids: RequestIds::new(), seen_through: Arc::default() }
     }
 
     pub(super) fn gateway(&self) -> &Arc<Gateway> {
@@ -150,10 +168,9 @@ impl Worker {
         request: Request<Incoming>,
     ) -> (Place, Response<ResponseBody>) {
         let (mut parts, body) = request.into_parts();
-        let Ok(random) = crypto::random::<16>(self.engine().entropy()) else {
+        let Ok(id) = self.request_ids.next(self.engine().entropy()) else {
             return (Place::Nowhere, whole(respond::problem(self.engine(), &Problem::Internal, false, None)));
         };
-        let id = RequestId(base64url(&random));
         parts.extensions.insert(id.clone());
         let (place, mut response) = self.pass_gate(client, &mut parts, body, &id).await;
         if let Ok(value) = HeaderValue::from_str(&id.0) {
@@ -447,18 +464,19 @@ impl Trip<'_> {
     }
 
     async fn run(&self, forward: Forward, on_upgrade: Option<OnUpgrade>, body: RequestBody) -> Response<ResponseBody> {
-        let Passage { parts, peer, id, .. } = *self.passage;
+        let Passage { parts, id, .. } = *self.passage;
         let who = match (self.route.policy.access, forward.pass()) {
             (Access::Public, _) | (Access::Optional, None) => ForwardAs::Public,
             (Access::Optional | Access::Session, Some(pass)) => ForwardAs::User(&pass.admitted),
             // The guard lets none through; should it ever, it goes nowhere (I4).
             (Access::Session, None) => return self.give_up(&forward, &Problem::Internal).await,
         };
+        let client = self.passage.address_field();
         let provenance = Provenance {
             host: &self.to.host,
             public_host: &self.gateway().public_host,
             public_scheme: self.gateway().public_scheme,
-            client: peer.address,
+            client: client.as_ref(),
             request_id: id,
             via: &self.gateway().via,
             upgrade: on_upgrade.is_some(),

@@ -15,6 +15,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use sessile_core::scan;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{BodyFault, Progress, RequestBody};
@@ -289,7 +290,7 @@ fn check(answer: &Response<Incoming>, is_upgrade: bool, is_head: bool) -> Result
         (Some(_), Some(_)) => return Err(UpstreamFault::Hostile("more than one Content-Length")),
         (Some(_), None) | (None, _) => {}
     }
-    if headers.values().any(|value| value.as_bytes().iter().any(|&b| (b < 0x20 && b != b'\t') || b == 0x7f)) {
+    if !headers.values().all(|value| scan::all(value.as_bytes(), |b| !scan::is_control(b))) {
         return Err(UpstreamFault::Hostile("a control byte in a header"));
     }
     Ok(())

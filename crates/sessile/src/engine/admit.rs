@@ -10,7 +10,7 @@ use sessile_core::rotation::{Presentation, SessionToken, present};
 use sessile_core::session::{Admitted, Decision, Life, Refusal, Session, evaluate};
 use sessile_core::storage::{AccessTokenPlace, Liveness, Offer, Renewal};
 use sessile_core::token::{AccessClaims, TokenRefused, VerifiedToken};
-use sessile_core::{Moment, SecretText, SessionId, Storage};
+use sessile_core::{Moment, SecretStr, SessionId, Storage};
 use sessile_store::StoreError;
 
 use super::renew::{Purpose, Renewed};
@@ -224,7 +224,7 @@ impl Engine {
         }
         let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
-            let verdict = match self.by_access_token(&access, proof, offer, Asking::ToKnow, arrival).await {
+            let verdict = match self.by_access_token(access, proof, offer, Asking::ToKnow, arrival).await {
                 ByToken::Convert(warm) => self.judge_warm(&warm).await,
                 verdict => verdict,
             };
@@ -273,7 +273,7 @@ impl Engine {
         }
         let mut why = without_tokens(arrival);
         for (access, proof) in access_tokens(arrival, offer) {
-            match self.by_access_token(&access, proof, offer, Asking::ToPass, arrival).await {
+            match self.by_access_token(access, proof, offer, Asking::ToPass, arrival).await {
                 ByToken::Pass(admitted) => return self.unmixed(admitted, proof, arrival),
                 ByToken::PassAndRenew(admitted) => {
                     let pass = match self.unmixed(admitted, proof, arrival) {
@@ -345,7 +345,7 @@ impl Engine {
 
     async fn by_access_token(
         &self,
-        compact: &SecretText,
+        compact: SecretStr<'_>,
         proof: Proof,
         offer: Offer,
         asking: Asking,
@@ -386,7 +386,7 @@ impl Engine {
 
     async fn verify_at_first_sight(
         &self,
-        compact: &SecretText,
+        compact: SecretStr<'_>,
         digest: [u8; 32],
         now: Moment,
     ) -> Result<Arc<Warm>, NotVerified> {
@@ -641,11 +641,11 @@ fn without_tokens(arrival: &Arrival<'_>) -> WhyAnonymous {
 
 /// The access tokens a request presents, the one that counts first. A bearer token goes before the cookie: the client
 /// attached it on purpose.
-fn access_tokens(arrival: &Arrival<'_>, offer: Offer) -> impl Iterator<Item = (SecretText, Proof)> {
+fn access_tokens<'a>(arrival: &Arrival<'a>, offer: Offer) -> impl Iterator<Item = (SecretStr<'a>, Proof)> {
     let bearer = match arrival.bearer() {
         Bearer::One(token) if offer.takes_bearers() => Some((token, Proof::Bearer)),
         Bearer::One(_) | Bearer::None | Bearer::Ambiguous => None,
     };
-    let cookie = arrival.presented().access_token.clone().map(|token| (token, Proof::AccessCookie));
+    let cookie = arrival.presented().access_token.map(|token| (token, Proof::AccessCookie));
     bearer.into_iter().chain(cookie)
 }

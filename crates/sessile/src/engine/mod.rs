@@ -366,8 +366,8 @@ impl Engine {
         // A sign-in, without a session yet, is judged as it came: a form from nowhere is refused; JSON
         // without our cookies, which no page can send unasked, is a native client's.
         facts.bearer = pass.is_some_and(|pass| pass.by() == Proof::Bearer);
-        let binding = self.csrf_binding(arrival, pass);
-        let verdict = csrf::check(&self.0.config.csrf, &facts, Some(&binding), &*self.0.crypto);
+        let binding = facts.token.map(|_| self.csrf_binding(arrival, pass));
+        let verdict = csrf::check(&self.0.config.csrf, &facts, binding.as_ref(), &*self.0.crypto);
         let CsrfVerdict::Refuse(refusal) = verdict else { return verdict };
         self.metrics().count(Family::CsrfRejected, refusal.code());
         let mut event = Event::new(EventName::Csrf, refusal.code(), self.now().wall)

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use sessile_core::scan;
+
 use super::violation::WireViolation;
 
 /// Where the search for the next line of a section stands. Offsets count from the section's first byte, so the caller presents the
@@ -34,7 +36,7 @@ impl Lines {
     /// The verdict depends on the bytes alone, not on how they were cut: a byte is judged before the limit is, exactly if it stands
     /// inside the limit.
     pub(super) fn next(&mut self, section: &[u8], limit: usize) -> NextLine {
-        let Some(offset) = find_control(&section[self.searched..]) else {
+        let Some(offset) = scan::find(&section[self.searched..], scan::is_control) else {
             self.searched = section.len();
             return if section.len() > limit { NextLine::TooLong } else { NextLine::More };
         };
@@ -62,16 +64,4 @@ impl Lines {
             _ => NextLine::Bad(WireViolation::ControlByte),
         }
     }
-}
-
-/// Most bytes of a head are none, so they are looked at sixteen at a time, without a branch for each.
-fn find_control(bytes: &[u8]) -> Option<usize> {
-    let clean =
-        bytes.chunks_exact(16).take_while(|chunk| !chunk.iter().fold(false, |found, &b| found | is_control(b))).count();
-    let rest = bytes[clean * 16..].iter().position(|&b| is_control(b))?;
-    Some(clean * 16 + rest)
-}
-
-fn is_control(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }

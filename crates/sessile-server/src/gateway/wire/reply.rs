@@ -3,6 +3,8 @@
 //! The library's output is trusted to be well formed; what does not look so counts as a response that ends with the connection, so
 //! that an error here stops the next request instead of passing it too early.
 
+use sessile_core::scan;
+
 /// Follows the responses on one connection.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -154,8 +156,14 @@ impl Chunk {
 /// The length of the head that `bytes` begin with, if they hold all of it; bytes before `from` have been searched.
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
-    let from = from.saturating_sub(END.len() - 1);
-    bytes[from..].windows(END.len()).position(|window| window == END).map(|at| from + at + END.len())
+    let mut from = from.saturating_sub(END.len() - 1);
+    loop {
+        let at = from + scan::find(&bytes[from..], |b| b == END[0])?;
+        if bytes[at..].starts_with(END) {
+            return Some(at + END.len());
+        }
+        from = at + 1;
+    }
 }
 
 /// How the body behind a response head is framed (RFC 9112 section 6.3).
