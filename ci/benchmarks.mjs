@@ -59,10 +59,11 @@ export const TABLES = {
       one.targets.map((target) => {
         const each = ratios(one, target);
         const verdict = met(target, median(each)) ? "met" : "**missed**";
-        return [one.title, target.subject, target.peer, WHAT[target.figure](one.unit), `${spread(each)} ×`, goal(target), verdict];
+        const forTheSame = `${figure(median(ratios(one, { ...target, figure: "cpu" })))} ×`;
+        return [one.title, target.subject, target.peer, WHAT[target.figure](one.unit), `${spread(each)} ×`, goal(target), verdict, forTheSame];
       }),
     );
-    return table(["", "What", "Beside", "Compared", "Ratio", "Target", ""], rows);
+    return table(["", "What", "Beside", "Compared", "Ratio", "Target", "", "Per CPU second"], rows);
   },
 
   cases: ({ cases }) => cases.flatMap((one, i) => [...(i > 0 ? [""] : []), ...caseTable(one)]),
@@ -92,7 +93,7 @@ const plain = (text) => text.replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:PORT");
 
 function caseTable(one) {
   const { title, unit, seconds, connections, streams, rate } = one;
-  const load = one.connections === undefined ? "" : `${connections} connections${streams > 1 ? ` with ${streams} streams each` : ""}, `;
+  const load = `${connections} connections at a time${streams > 1 ? ` with ${streams} streams each` : ""}`;
   const head = ["", `${unit}s/s`, ...(rate ? [`p50 at ${figure(rate)}/s`, "p99"] : []), `CPU of a ${unit}`, "user / kernel", "Memory", "Core of the server busy", "of the load"];
   const rows = Object.entries(one.subjects).map(([name, { full, half }]) => {
     const of = (read) => median(full.map(read));
@@ -109,7 +110,7 @@ function caseTable(one) {
       percent(of((round) => round.busy.load)),
     ];
   });
-  return [`### ${title}`, "", `${load}${seconds} s a round.`, "", ...table(head, rows)];
+  return [`### ${title}`, "", `${load}, ${seconds} s a round.`, "", ...table(head, rows)];
 }
 
 /** The page with every table anew. */

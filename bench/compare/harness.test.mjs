@@ -10,12 +10,12 @@ import { inTurns } from './lib/rounds.mjs';
 import { SMALL } from './lib/servers.mjs';
 import { subject } from './lib/subjects.mjs';
 
-const said = ({ total = 10, good = 10, failed = 0, two = 10 } = {}) =>
-  `finished in 2.00s, 5.50 req/s, 9.13MB/s\nrequests: ${total} total, 12 started, ${total} done, ${good} succeeded, ${failed} failed, 0 errored, 0 timeout\nstatus codes: ${two} 2xx, 0 3xx, 0 4xx, 0 5xx\n`;
+const said = ({ total = 10, good = 10, failed = 0, two = 10, four = 0 } = {}) =>
+  `finished in 2.00s, 5.50 req/s, 9.13MB/s\nrequests: ${total} total, 12 started, ${total} done, ${good} succeeded, ${failed} failed, 0 errored, 0 timeout\nstatus codes: ${two} 2xx, 0 3xx, ${four} 4xx, 0 5xx\n`;
 
 test('a run of h2load counts only if every answer is 2xx', () => {
   assert.deepEqual(answered(said()), { requests: 10, per_second: 5.5 });
-  for (const wrong of [{ good: 9, failed: 1 }, { two: 9 }, { total: 0, good: 0, two: 0 }]) assert.throws(() => answered(said(wrong)), /2xx/);
+  for (const wrong of [{ good: 9, failed: 1 }, { two: 9 }, { four: 1 }, { total: 0, good: 0, two: 0 }]) assert.throws(() => answered(said(wrong)), /2xx/);
   assert.throws(() => answered('nonsense'), /did not say/);
 });
 

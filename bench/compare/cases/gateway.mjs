@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { startRedis } from '../../../e2e/lib/instruments.mjs';
 import { callbacks, newClient, signInByOpenId, startApache } from '../lib/apache.mjs';
-import { CORES, pin } from '../lib/processes.mjs';
-import { SIZES, startGateway, startNginxProxy, startNode, startUpstream } from '../lib/servers.mjs';
+import { CORES } from '../lib/processes.mjs';
+import { SIZES, startGateway, startNginxProxy, startNode, startStore, startUpstream } from '../lib/servers.mjs';
 import { SIGN_IN, hasLength, hasReceived, subject } from '../lib/subjects.mjs';
 
 const GATEWAY = 'Sessile, `hybrid`';
@@ -65,13 +65,13 @@ export const oidc = {
 };
 
 /** Answers and uploads of one size. */
-function body(name, title, options) {
+function body(name, title, connections, options) {
   return {
     name,
     title,
     half: false,
     targets: [{ subject: GATEWAY, peer: NGINX, figure: 'throughput', at_least: 0.9 }],
-    connections: 8,
+    connections,
     seconds: 3,
     start: async (world) => {
       const { upstream, gateway, nginx, configs } = await gatewayAndNginx(world);
@@ -83,9 +83,10 @@ function body(name, title, options) {
 
 export const bodies = Object.entries(SIZES).flatMap(([size, bytes]) => {
   const word = size.replace(' ', '').toLowerCase();
+  const connections = bytes > 1e6 ? 8 : 32;
   return [
-    body(`download-${word}`, `Answers of ${size}`, () => ({ path: `/files/${bytes}`, right: hasLength(bytes) })),
-    body(`upload-${word}`, `Uploads of ${size}`, ({ files }) => ({
+    body(`download-${word}`, `Answers of ${size}`, connections, () => ({ path: `/files/${bytes}`, right: hasLength(bytes) })),
+    body(`upload-${word}`, `Uploads of ${size}`, connections, ({ files }) => ({
       path: '/upload',
       body: { file: files[size], content: readFileSync(files[size]) },
       right: hasReceived(bytes),
@@ -98,12 +99,4 @@ async function gatewayAndNginx(world) {
   const gateway = await startGateway(world, { upstream });
   const nginx = await startNginxProxy(world, { upstream });
   return { upstream, gateway, nginx, configs: { upstream: upstream.config, [GATEWAY]: gateway.config, [NGINX]: nginx.config } };
-}
-
-/** A store on the load's processor. */
-export async function startStore(world, start) {
-  const servers = await start();
-  world.closers.push(() => servers.close());
-  await pin(servers.pid, CORES.load);
-  return servers;
 }

@@ -3,9 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startRedis } from '../../../e2e/lib/instruments.mjs';
 import { PASSWORD } from '../../../e2e/lib/names.mjs';
-import { startGateway, startNode, startPeer } from '../lib/servers.mjs';
+import { startGateway, startNode, startPeer, startStore } from '../lib/servers.mjs';
 import { SIGN_IN, isOk, subject } from '../lib/subjects.mjs';
-import { startStore } from './gateway.mjs';
 
 const VERIFY = 'Sessile, `GET /auth/verify`';
 const AXUM = 'bare axum, a constant';

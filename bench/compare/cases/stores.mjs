@@ -1,8 +1,7 @@
 // The gateway beside itself: where the session is kept.
 import { startPostgres, startRedis } from '../../../e2e/lib/instruments.mjs';
-import { startGateway, startUpstream } from '../lib/servers.mjs';
+import { startGateway, startStore, startUpstream } from '../lib/servers.mjs';
 import { SIGN_IN, subject } from '../lib/subjects.mjs';
-import { startStore } from './gateway.mjs';
 
 const HYBRID = 'Sessile, `hybrid`, SQLite';
 const REDIS = 'Sessile, `server-session`, Redis';

@@ -25,6 +25,7 @@ const handshakeCase = (name, title, kind) => ({
   half: false,
   targets: [{ subject: GATEWAY, peer: NGINX, figure: 'cpu', at_least: 0.8 }],
   full: handshakes,
+  connections: 8,
   start: async (world) => {
     const { both, configs } = await startBoth(world);
     const subjects = both.map(([name, server]) => ({ name, pid: server.pid, prepare: async () => ({ port: server.port, ...kind }), check: async () => {} }));
@@ -34,7 +35,8 @@ const handshakeCase = (name, title, kind) => ({
 
 export const tls = [
   handshakeCase('tls_full', 'TLS 1.3: full handshakes', { resumed: false, version: '1.3' }),
-  handshakeCase('tls_resumed', 'TLS 1.2: resumed handshakes', { resumed: true, version: '1.2' }),
+  handshakeCase('tls_resumed', 'TLS 1.3: resumed handshakes', { resumed: true, version: '1.3' }),
+  handshakeCase('tls12_resumed', 'TLS 1.2: resumed handshakes', { resumed: true, version: '1.2' }),
   {
     name: 'h2',
     title: 'HTTP/2 over TLS, many streams',

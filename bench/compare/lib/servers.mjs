@@ -54,7 +54,7 @@ async function startNginx({ dir, core, http, url }) {
   const program = '/usr/sbin/nginx';
   if (!existsSync(program)) throw new Error(`There is no ${program}. bench/run installs it.`);
   const child = await started('nginx', core, program, ['-p', own, '-e', 'stderr', '-c', join(own, 'nginx.conf')], url);
-  return { child, config: config.replaceAll(own, '/run/nginx') };
+  return { child, config: config.replaceAll(own, '/run/nginx').replaceAll(dir, '/run') };
 }
 
 /**
@@ -107,6 +107,7 @@ export async function startNginxProxy(world, { upstream, certificate }) {
     'proxy_set_header Host $http_host;',
     'proxy_request_buffering off;',
     'proxy_max_temp_file_size 0;',
+    'proxy_buffers 8 64k;',
   ];
   const http = [
     ...pool('app', upstream.url),
@@ -133,8 +134,8 @@ export const SUITES = 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA3
 // ---- Sessile
 
 /**
- * A gateway with one worker, and otherwise the defaults, except what `config` says.
- * @param {{upstream?: {url: string, sinkUrl: string}, config?: object, env?: object, certificate?: object}} options
+ * A gateway with one worker, and otherwise the defaults, except what `config` says. Without an upstream there is no app behind it.
+ * @param {{upstream?: {url: string, sinkUrl: string}, config?: object, certificate?: object}} options
  */
 export async function startGateway(world, { upstream, config = {}, certificate }) {
   const [listen, ops] = await freePorts(2);
@@ -159,6 +160,16 @@ export async function startGateway(world, { upstream, config = {}, certificate }
   world.closers.push(() => sessile.stop());
   await pin(sessile.pid, CORES.server);
   return { url: origin, port: listen, ca: certificate?.certPem, pid: sessile.pid, config: text.replaceAll(world.dir, '/run') };
+}
+
+// ---- stores
+
+/** One of e2e/lib/instruments.mjs, on the load's processor. */
+export async function startStore(world, start) {
+  const servers = await start();
+  world.closers.push(() => servers.close());
+  await pin(servers.pid, CORES.load);
+  return servers;
 }
 
 // ---- services
