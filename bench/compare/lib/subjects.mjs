@@ -53,10 +53,11 @@ export function subject(name, server, { cookie, open = false, path = '/data', bo
     },
     check: async (target) => {
       const client = new Client({ origin: server.url, port: server.port, ca: server.ca });
-      const ask = (fields) => client.request(body ? 'POST' : 'GET', path, { browser: false, headers: Object.fromEntries(fields), body: body?.content, keepCookies: false });
-      const answer = await ask(target.headers);
+      const ask = (fields, content) => client.request(body ? 'POST' : 'GET', path, { browser: false, headers: Object.fromEntries(fields), body: content, keepCookies: false });
+      const answer = await ask(target.headers, body?.content);
       if (!right(answer)) throw new Error(`${name} answered ${answer.status} and not what it should: ${answer.text.slice(0, 500)}`);
       if (!cookie || open) return;
+      // Without a body: who is refused may be cut off in the middle of it.
       const refused = await ask(target.headers.filter(([field]) => field !== 'cookie'));
       if (refused.status < 300 || refused.status >= 500) throw new Error(`${name} does not refuse who is not signed in: ${refused.status}`);
     },
