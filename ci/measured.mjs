@@ -1,5 +1,6 @@
 // The measured table: what the lab's attacks came to in each browser, kept in docs/measured/ and printed into README.md
-// and docs/storages.md; and the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs.
+// and docs/storages.md; the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs; and those of
+// docs/benchmarks.md, kept there as benchmarks.json and printed by benchmarks.mjs.
 //
 //   node ci/measured.mjs                       prints the tables anew
 //   node ci/measured.mjs --check               fails if the printed ones are not those of docs/measured
@@ -10,6 +11,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { filled as filledBenchmarks, selfTest as benchmarksSelfTest } from "./benchmarks.mjs";
 import { filled, rulesOf, selfTest as scaleSelfTest } from "./scale.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -19,6 +21,9 @@ const PAGES = [
   { file: "docs/storages.md", table: everything },
 ];
 const SCALE = "docs/scale.md";
+const BENCHMARKS = "docs/benchmarks.md";
+// What is kept beside the browsers' outcomes.
+const FIGURES = /^(scale-.*|benchmarks)\.json$/;
 const BEGIN = "<!-- measured: begin.";
 const END = "<!-- measured: end -->";
 
@@ -59,7 +64,7 @@ export function differences(kept, fresh) {
 // ---- what is printed
 
 function measurements() {
-  const named = readdirSync(folder).filter((name) => name.endsWith(".json") && !name.startsWith("scale-")).sort();
+  const named = readdirSync(folder).filter((name) => name.endsWith(".json") && !FIGURES.test(name)).sort();
   return named.map((name) => readJson(join(folder, name)));
 }
 
@@ -133,6 +138,7 @@ function print({ check }) {
   const stale = [];
   const pages = PAGES.map(({ file, table }) => ({ file, fill: (text) => printed(text, table(all), file) }));
   pages.push({ file: SCALE, fill: (text) => filled(text, scale()) });
+  pages.push({ file: BENCHMARKS, fill: (text) => filledBenchmarks(text, readJson(join(folder, "benchmarks.json"))) });
   for (const { file, fill } of pages) {
     const path = join(root, file);
     const text = readFileSync(path, "utf8");
@@ -159,7 +165,7 @@ function selfTest() {
     ["browsers that differ", cell([one, { ...changed("a", "succeeded"), browser: { name: "C", version: "1" } }], "x", "a").includes("(C)"), true],
   ];
   for (const [what, found, right] of cases) if (found !== right) throw new Error(`${what}: found ${found}, right is ${right}`);
-  console.log(`measured: ${cases.length + scaleSelfTest(scale())} comparisons can fail`);
+  console.log(`measured: ${cases.length + scaleSelfTest(scale()) + benchmarksSelfTest()} comparisons can fail`);
 }
 
 const [order, name, file] = process.argv.slice(2);
