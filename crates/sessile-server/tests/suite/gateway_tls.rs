@@ -135,6 +135,28 @@ async fn p11_both_protocols_are_served() {
     world.stop().await;
 }
 
+/// However many clients there are, each resumes its session; one that brings nothing does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_clients_than_any_cache_holds_resume_their_sessions() {
+    let echo = Echo::start().await;
+    let (_dir, files) = files(LOCALHOST);
+    let world = World::start(with_tls(settings(usual_routes(echo.address)), &files)).await;
+    let name = || ServerName::try_from("localhost").expect("a name");
+    let clients: Vec<_> = (0..400).map(|_| client_config(LOCALHOST.0, b"http/1.1")).collect();
+    for expected in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
+        for client in &clients {
+            let socket = TcpStream::connect(world.address).await.expect("a connection");
+            let io = TlsConnector::from(client.clone()).connect(name(), socket).await.expect("a handshake");
+            assert_eq!(io.get_ref().1.handshake_kind(), Some(expected));
+            // Tickets come behind the handshake, with the first answer at the latest.
+            let mut client = Client::over(io);
+            client.send(&request("GET", "/open/x", &[], b"")).await;
+            assert_eq!(client.answer(false).await.status, 200);
+        }
+    }
+    world.stop().await;
+}
+
 /// P11, P12, P17, R-112: what is refused over HTTP/1 is refused over HTTP/2, on a connection that goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn p11_the_gate_holds_for_http2() {
