@@ -118,14 +118,16 @@ pub fn serve(gateway: &Arc<Gateway>, sockets: Sockets, drain: &Drain) -> Result<
         connections: Arc::new(Semaphore::new(gateway.settings.limits.connections.min(Semaphore::MAX_PERMITS))),
         networks: Networks::default(),
     });
+    // One for all threads: a client that comes back may meet another one.
+    let tls = gateway.certificate.as_ref().map(|certificate| certificate.server_config()).transpose()?;
+    let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let (alive, dead) = mpsc::channel(1);
     let mut threads = Vec::with_capacity(sockets.listeners.len());
     for (number, listener) in sockets.listeners.into_iter().enumerate() {
-        let (gateway, shared, stop, alive) = (gateway.clone(), shared.clone(), drain.watch(), alive.clone());
+        let (gateway, shared, tls) = (gateway.clone(), shared.clone(), tls.clone());
+        let (stop, alive) = (drain.watch(), alive.clone());
         let started = (|| {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let tls = gateway.certificate.as_ref().map(|certificate| certificate.server_config()).transpose();
-            let tls = tls.map_err(io::Error::other)?.map(|config| TlsAcceptor::from(Arc::new(config)));
             thread::Builder::new().name(format!("gateway-{number}")).spawn(move || {
                 runtime.block_on(work(gateway, shared, listener, tls, stop));
                 drop(alive);

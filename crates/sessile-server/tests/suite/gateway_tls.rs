@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,12 +136,14 @@ async fn p11_both_protocols_are_served() {
     world.stop().await;
 }
 
-/// However many clients there are, each resumes its session; one that brings nothing does not.
+/// However many clients there are, each resumes its session, whichever thread it meets; one that brings nothing does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_clients_than_any_cache_holds_resume_their_sessions() {
     let echo = Echo::start().await;
     let (_dir, files) = files(LOCALHOST);
-    let world = World::start(with_tls(settings(usual_routes(echo.address)), &files)).await;
+    let mut settings = with_tls(settings(usual_routes(echo.address)), &files);
+    settings.workers = NonZeroUsize::new(3);
+    let world = World::start(settings).await;
     let name = || ServerName::try_from("localhost").expect("a name");
     let clients: Vec<_> = (0..400).map(|_| client_config(LOCALHOST.0, b"http/1.1")).collect();
     for expected in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
