@@ -11,14 +11,14 @@ use sessile_core::Storage;
 use sessile_core::cookie::{self, SetCookie};
 use sessile_core::csrf::CsrfVerdict;
 use sessile_core::event::EventName;
-use sessile_core::headers::{HeaderContext, Policy, SessionUse};
+use sessile_core::headers::{HeaderContext, SessionUse};
 use sessile_store::StoreError;
 
 use crate::arrival::{Arrival, Peer};
 use crate::engine::{Admission, Anonymous, Engine, Pass, WhyAnonymous};
+use crate::fields::FieldPolicy;
 use crate::metrics::Metrics;
 use crate::respond::{self, Problem};
-use crate::sharing;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct RoutePolicy {
     /// Whether answers of this route may begin a session, so that login CSRF is checked on it.
     pub begins_sessions: bool,
     /// Security headers of the answers.
-    pub headers: Policy,
+    pub headers: FieldPolicy,
     /// What happens when nobody can tell whether a session lives.
     pub past_staleness: PastStaleness,
 }
@@ -69,7 +69,7 @@ impl RoutePolicy {
             storage: config.storage,
             max_auth_age: None,
             begins_sessions: false,
-            headers: config.app_headers.clone(),
+            headers: config.app_headers.clone().into(),
             past_staleness: PastStaleness::default(),
         }
     }
@@ -172,7 +172,7 @@ impl Engine {
                 &["cookie"]
             },
         };
-        apply_policy(&policy.headers, &context, headers);
+        policy.headers.apply(&context, headers);
     }
 
     fn turn_away(&self, arrival: &Arrival<'_>, why: Option<Anonymous>) -> Response<Bytes> {
@@ -246,14 +246,4 @@ fn is_document(headers: &HeaderMap) -> bool {
         .get(http::header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml+xml"))
-}
-
-/// Applies core's header decisions to a header map.
-pub fn apply_policy(policy: &Policy, context: &HeaderContext<'_>, headers: &mut HeaderMap) {
-    let edits = {
-        let current: Vec<(&str, &[u8])> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        policy.apply(context, &current)
-    };
-    sharing::apply(edits, headers);
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,7 +31,8 @@ pub type GuardedBody<E> = UnsyncBoxBody<Bytes, E>;
 #[derive(Clone, Debug)]
 pub struct SessileLayer {
     engine: Engine,
-    policy: RoutePolicy,
+    // Shared: a router clones its services for every request.
+    policy: Arc<RoutePolicy>,
 }
 
 impl SessileLayer {
@@ -46,7 +48,7 @@ impl SessileLayer {
 
     /// With a policy of your own.
     pub fn with_policy(policy: RoutePolicy, engine: Engine) -> Self {
-        Self { engine, policy }
+        Self { engine, policy: Arc::new(policy) }
     }
 }
 
@@ -63,7 +65,7 @@ impl<S> Layer<S> for SessileLayer {
 pub struct Sessile<S> {
     inner: S,
     engine: Engine,
-    policy: RoutePolicy,
+    policy: Arc<RoutePolicy>,
 }
 
 impl<S> fmt::Debug for Sessile<S> {

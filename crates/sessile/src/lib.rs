@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod extract;
+pub mod fields;
 pub mod guard;
 mod layer;
 pub mod log;

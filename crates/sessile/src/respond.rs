@@ -14,7 +14,7 @@ use sessile_core::headers::{self, HeaderContext, SessionUse};
 use sessile_core::return_to::{self, ReturnTo};
 
 use crate::engine::Engine;
-use crate::guard::{append_cookies, apply_policy};
+use crate::guard::append_cookies;
 use crate::pages::{self, ErrorPage, Page};
 
 /// Everything that can be wrong with a request, as its client is told.
@@ -462,7 +462,7 @@ fn secure(engine: &Engine, response: &mut Response<Bytes>, nonce: Option<&str>, 
         session,
         vary: if session == SessionUse::None { &[] } else { VARY },
     };
-    apply_policy(&engine.config().own_headers, &context, response.headers_mut());
+    engine.0.own_headers.apply(&context, response.headers_mut());
 }
 
 /// The body of a 200 that says who is signed in and what else belongs to it.

@@ -6,9 +6,10 @@ use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use sessile_core::cors::{self, AllowedOrigins, CorsConfig, PreflightRequest, PreflightVerdict};
-use sessile_core::headers::{Field, HeaderEdit};
+use sessile_core::headers::Field;
 
 use crate::config::EngineConfig;
+use crate::fields::carry_out;
 
 /// Who may read what Sessile itself answers: pages of the origins that may act for the user anyway, with the user's
 /// cookies. `None` without such origins.
@@ -44,28 +45,7 @@ pub fn share(config: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap)
             response.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         cors::response_headers(config, field(request, ORIGIN), &current)
     };
-    apply(edits, response);
-}
-
-/// Carries out header edits.
-pub fn apply(edits: Vec<HeaderEdit<'_>>, headers: &mut HeaderMap) {
-    for edit in edits {
-        match edit {
-            HeaderEdit::Set(name, value) => {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    headers.insert(name, value);
-                }
-            }
-            HeaderEdit::Append(name, value) => {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    headers.append(name, value);
-                }
-            }
-            HeaderEdit::Remove(name) => {
-                headers.remove(name);
-            }
-        }
-    }
+    carry_out(edits, response);
 }
 
 fn field<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> Field<'a> {

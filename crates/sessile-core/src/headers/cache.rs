@@ -26,6 +26,11 @@ const TARGETED: [&str; 6] = [
     "x-accel-expires",
 ];
 
+/// Whether [`edits`] depend on the upstream's fields of this name.
+pub(super) fn is_decisive(name: &str) -> bool {
+    matches!(name, "cache-control" | "expires") || TARGETED.contains(&name)
+}
+
 /// What the upstream said about keeping its answer.
 enum Said {
     Nothing,

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 pub use cache::{SessionUse, merge_vary};
 pub use csp::Csp;
-pub use rules::VERSION_REVEALING;
+pub use rules::{VERSION_REVEALING, is_decisive};
 
 use crate::crypto::{Entropy, EntropyFailure, random};
 use crate::encoding::base64url;

@@ -42,6 +42,26 @@ pub const VERSION_REVEALING: [&str; 32] = [
     "microsoftsharepointteamservices",
 ];
 
+/// Whether what [`Policy::apply`](super::Policy::apply) decides may depend on the upstream's fields of this name. All
+/// others pass, but for [`VERSION_REVEALING`], which are removed and change nothing else.
+pub fn is_decisive(name: &str) -> bool {
+    matches!(
+        name,
+        "content-security-policy"
+            | "x-frame-options"
+            | "cross-origin-opener-policy"
+            | "cross-origin-embedder-policy"
+            | "cross-origin-resource-policy"
+            | "permissions-policy"
+            | "strict-transport-security"
+            | "x-content-type-options"
+            | "referrer-policy"
+            | "x-xss-protection"
+            | "vary"
+            | "clear-site-data"
+    ) || cache::is_decisive(name)
+}
+
 type Fields<'a> = [(&'a str, &'a [u8])];
 
 fn values<'a>(upstream: &'a Fields<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {

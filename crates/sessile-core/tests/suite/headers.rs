@@ -8,7 +8,7 @@ use sessile_core::crypto::{Entropy, EntropyFailure};
 use sessile_core::fault::Weight;
 use sessile_core::headers::{
     Csp, HeaderContext, HeaderEdit, Hsts, Managed, Policy, Rule, SessionUse, VERSION_REVEALING, clear_site_data,
-    merge_vary, nonce,
+    is_decisive, merge_vary, nonce,
 };
 
 type Fields<'a> = [(&'a str, &'a [u8])];
@@ -557,4 +557,59 @@ proptest! {
         prop_assert!(of(&fields, "content-security-policy").len() >= theirs);
         prop_assert!(of(&fields, "strict-transport-security").len() == usize::from(https));
     }
+}
+
+/// What [`is_decisive`] denies of a name holds: a field of it changes no decision, beside being removed if it reveals a
+/// version. Names are taken from everything the rules speak of, and from elsewhere.
+#[test]
+fn undecisive_fields_decide_nothing() {
+    let spoken_of = [
+        "content-security-policy",
+        "x-frame-options",
+        "cross-origin-opener-policy",
+        "cross-origin-embedder-policy",
+        "cross-origin-resource-policy",
+        "permissions-policy",
+        "strict-transport-security",
+        "x-content-type-options",
+        "referrer-policy",
+        "x-xss-protection",
+        "vary",
+        "clear-site-data",
+        "cache-control",
+        "expires",
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+        "netlify-cdn-cache-control",
+        "vercel-cdn-cache-control",
+        "surrogate-control",
+        "x-accel-expires",
+        "content-type",
+        "date",
+        "etag",
+        "pragma",
+        "set-cookie",
+        "x-app",
+    ];
+    let values: [&[u8]; 5] = [b"DENY", b"max-age=99999999", b"no-store", b"\"*\"", b"origin"];
+    let mut decisive = 0;
+    for policy in [Policy::proxied_default(), Policy::own_pages()] {
+        for (document, session) in [(true, SessionUse::Carries), (false, SessionUse::Depends), (true, SessionUse::None)]
+        {
+            let context = HeaderContext { https: true, nonce: None, document, session, vary: &["cookie"] };
+            let silent = policy.apply(&context, &[]);
+            for name in spoken_of.iter().chain(&VERSION_REVEALING) {
+                let changes = values.iter().any(|value| {
+                    let mut edits = policy.apply(&context, &[(*name, *value)]);
+                    edits.retain(|edit| {
+                        !(VERSION_REVEALING.contains(name) && matches!(edit, HeaderEdit::Remove(gone) if gone == name))
+                    });
+                    edits != silent
+                });
+                assert!(!changes || is_decisive(name), "{name}");
+                decisive += usize::from(changes);
+            }
+        }
+    }
+    assert!(decisive > 20, "the fields that do decide are seen to");
 }

@@ -194,7 +194,7 @@ impl Route {
             storage: settings.storage,
             max_auth_age: settings.max_auth_age,
             begins_sessions: false,
-            headers: settings.headers.clone(),
+            headers: settings.headers.clone().into(),
             past_staleness: settings.past_staleness,
         };
         let sign_in_policy = RoutePolicy {

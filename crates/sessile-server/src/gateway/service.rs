@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sessile::arrival::Forwarded;
+use sessile::fields::carry_out;
 use sessile::guard::append_cookies;
 use sessile::respond::{self, Problem};
 use sessile::{Access, Arrival, Engine, Forward, Guarded, Peer, RoutePolicy, sharing, surface};
@@ -244,7 +245,7 @@ impl Worker {
                 PreflightVerdict::Allow(edits) | PreflightVerdict::Refuse(_, edits) => {
                     let mut response = Response::new(ResponseBody::full(Bytes::new()));
                     *response.status_mut() = StatusCode::NO_CONTENT;
-                    sharing::apply(edits, response.headers_mut());
+                    carry_out(edits, response.headers_mut());
                     response
                 }
             },

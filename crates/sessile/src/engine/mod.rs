@@ -37,6 +37,7 @@ pub(crate) use renew::Purpose;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::config::EngineConfig;
+use crate::fields::FieldPolicy;
 use crate::metrics::{Family, Metrics};
 use crate::password::HashingPool;
 use crate::sharing;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) expected: Expected,
     /// Who may read what the surface answers.
     pub(crate) surface_cors: Option<CorsConfig>,
+    pub(crate) own_headers: FieldPolicy,
     csrf_key: Secret<32>,
     /// Pages are applied in the order they were asked for.
     pub(crate) feed: tokio::sync::Mutex<()>,
@@ -179,6 +181,7 @@ impl Engine {
                 longest_unrenewed: cookie::MAX_LIFETIME,
             },
             surface_cors: sharing::of_surface(&config),
+            own_headers: config.own_headers.clone().into(),
             csrf_key: vault.derive("csrf"),
             ring: ArcSwap::from_pointee(keys::Ring::empty(&*crypto, &config)?),
             warm: WarmTokens::new(

@@ -26,6 +26,7 @@ pub(crate) use reports::ReportGate;
 use crate::arrival::{Arrival, Peer};
 use crate::config::EngineConfig;
 use crate::engine::Engine;
+use crate::fields::carry_out;
 use crate::respond::{self, Problem};
 use crate::sharing;
 
@@ -116,7 +117,7 @@ where
         }
         PreflightVerdict::Allow(edits) | PreflightVerdict::Refuse(_, edits) => {
             let mut response = respond::no_content(engine);
-            sharing::apply(edits, response.headers_mut());
+            carry_out(edits, response.headers_mut());
             response
         }
     }

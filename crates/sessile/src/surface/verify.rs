@@ -21,12 +21,19 @@ const SESSION: HeaderName = HeaderName::from_static("sessile-session");
 
 /// 200 with the identity, 401, or 403. Never a redirect: proxies take anything else for a failure.
 pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<Bytes> {
+    let method = original_method(arrival);
+    if method == arrival.parts().method {
+        return judge(engine, arrival, arrival).await;
+    }
     // The same request, by the method it was made with.
-    let mut original = arrival.parts().clone();
-    original.method = original_method(arrival);
-    let original = Arrival::new(&original, arrival.peer(), engine.config());
+    let mut parts = arrival.parts().clone();
+    parts.method = method;
+    let original = Arrival::new(&parts, arrival.peer(), engine.config());
+    judge(engine, arrival, &original).await
+}
 
-    let pass = match engine.admit(&original, engine.config().offer(engine.config().storage)).await {
+async fn judge(engine: &Engine, arrival: &Arrival<'_>, original: &Arrival<'_>) -> Response<Bytes> {
+    let pass = match engine.admit(original, engine.config().offer(engine.config().storage)).await {
         Admission::Admitted(pass) => pass,
         Admission::Anonymous(anonymous) => {
             let mut response = engine.problem(arrival, &Problem::NoSession);
@@ -37,7 +44,7 @@ pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<B
         }
         Admission::Unavailable(error) => return engine.unavailable(arrival, &error),
     };
-    if let CsrfVerdict::Refuse(_) = engine.check_csrf(&original, Some(&pass), None) {
+    if let CsrfVerdict::Refuse(_) = engine.check_csrf(original, Some(&pass), None) {
         return engine.problem(arrival, &Problem::CsrfRefused);
     }
     let mut response = respond::plain_ok(engine);
@@ -48,7 +55,7 @@ pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<B
     headers.insert(SUBJECT, subject);
     headers.insert(SESSION, session);
     if may_carry_token(engine, arrival)
-        && let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {}", pass.admitted.access_token().expose()))
+        && let Ok(mut bearer) = HeaderValue::try_from(["Bearer ", pass.admitted.access_token().expose()].concat())
     {
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
