@@ -108,10 +108,11 @@ test('memory of an idle gateway', async (t) => {
   const isRelease = existsSync(release);
   const world = await startWorld({ bin: isRelease ? release : undefined });
   try {
-    await (await world.signedIn()).get('/');
+    // Each password takes 19 MiB to check, which is to be given back.
+    for (let i = 0; i < 10; i += 1) await (await world.signedIn()).get('/');
     await sleep(1000);
     const rss = memory(world.sessile.pid, 'VmRSS');
-    t.diagnostic(`${isRelease ? 'release' : 'debug'} build, idle after one sign-in: ${(rss / MIB).toFixed(1)} MiB`);
+    t.diagnostic(`${isRelease ? 'release' : 'debug'} build, idle after ten sign-ins: ${(rss / MIB).toFixed(1)} MiB`);
     if (isRelease) assert.ok(rss <= IDLE_LIMIT, `${rss} bytes`);
   } finally {
     await world.close();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error as PhcError, PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::{self, CustomizedPasswordHasher, Error as PhcError, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sessile_core::SecretText;
 use sessile_core::crypto::{Entropy, EntropyFailure, random};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -140,8 +140,8 @@ fn half_the_cores() -> usize {
 
 fn hash(cost: Argon2Cost, password: &SecretText, salt: &[u8; 16]) -> Result<SecretText, HashFault> {
     let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None).map_err(|_| HashFault::Cost)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash = argon2.hash_password_with_salt(password.expose().as_bytes(), salt).map_err(|_| HashFault::Cost)?;
+    let hash = Argon2id.hash_password_customized(password.expose().as_bytes(), salt, None, None, params);
+    let hash = hash.map_err(|_| HashFault::Cost)?;
     Ok(SecretText::new(hash.to_string()))
 }
 
@@ -152,11 +152,53 @@ fn verify(configured: Argon2Cost, password: &SecretText, phc: &SecretText) -> Re
     if work(cost) > work(configured).max(work(Argon2Cost::default())).saturating_mul(MOST_TIMES_CONFIGURED) {
         return Err(HashFault::Record);
     }
-    match Argon2::default().verify_password(password.expose().as_bytes(), &hash) {
+    match Argon2id.verify_password(password.expose().as_bytes(), &hash) {
         Ok(()) => Ok(Verdict::Match { outdated: cost.is_outdated(configured) }),
         Err(PhcError::PasswordInvalid) => Ok(Verdict::NoMatch),
         Err(_) => Err(HashFault::Record),
     }
+}
+
+/// Argon2id in memory that the system gets back at once.
+struct Argon2id;
+
+impl CustomizedPasswordHasher<PasswordHash> for Argon2id {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        _: Option<&str>,
+        version: Option<u32>,
+        params: Params,
+    ) -> password_hash::Result<PasswordHash> {
+        let version = version.map(Version::try_from).transpose()?.unwrap_or_default();
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+        let params = argon2.params();
+        let mut output = [0; Output::MAX_LENGTH];
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let output = output.get_mut(..length).ok_or(PhcError::OutputSize)?;
+        argon2.hash_password_into_with_memory(password, salt, output, &mut memory(params.block_count())[..])?;
+        Ok(PasswordHash {
+            algorithm: argon2::ARGON2ID_IDENT,
+            version: Some(version.into()),
+            params: ParamsString::try_from(params)?,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(Output::new(output)?),
+        })
+    }
+}
+
+/// More than 32 MiB is what glibc maps from the system, and unmaps when it is freed, whatever it has seen before; less it
+/// comes to keep for the next time (mallopt(3), `M_MMAP_THRESHOLD`), and a server at which ten people have signed in would
+/// never again be below a hundred megabytes. What is not touched is not taken.
+const ALWAYS_MAPPED: usize = 33 * 1024 * 1024 / Block::SIZE;
+
+fn memory(blocks: usize) -> Vec<Block> {
+    let mut memory = Vec::with_capacity(blocks.max(ALWAYS_MAPPED));
+    memory.resize(blocks, Block::default());
+    memory
 }
 
 fn cost_of(hash: &PasswordHash) -> Option<Argon2Cost> {
