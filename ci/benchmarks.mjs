@@ -68,6 +68,16 @@ export const TABLES = {
 
   cases: ({ cases }) => cases.flatMap((one, i) => [...(i > 0 ? [""] : []), ...caseTable(one)]),
 
+  profile: ({ cases }) => {
+    const profiled = cases.flatMap(({ title, subjects }) => Object.entries(subjects).filter(([, { profile }]) => profile).map(([name, { profile, full }]) => ({ title, name, profile, full })));
+    const parts = [...new Set(profiled.flatMap(({ profile }) => Object.keys(profile.shares ?? {})))];
+    const rows = profiled.map(({ title, name, profile: { shares, why }, full }) => {
+      const whole = median(full.map(cpu));
+      return [title, name, micros(whole), ...(shares ? parts.map((part) => micros(shares[part] * whole)) : [why])];
+    });
+    return table(["", "", "CPU of a request", ...parts.map((part) => `of that: ${part}`)], rows);
+  },
+
   machine: ({ date, machine, load_average: load, plan, took_seconds: took, cases }) => [
     `${date}: ${machine.cpu}, ${machine.processors} processors, ${bytes(machine.memory_bytes)} of memory, Linux ${machine.kernel};`,
     `load average ${figure(load)} at the start. ${plan.rounds} rounds of each, ${plan.seconds} s at full load, or less where the table`,

@@ -6,6 +6,7 @@ import { listen } from '../../e2e/lib/process.mjs';
 import { counted } from './lib/handshakes.mjs';
 import { answered, timings } from './lib/load.mjs';
 import { busyShares, cpu, memory, tree } from './lib/processes.mjs';
+import { shares } from './lib/profile.mjs';
 import { inTurns } from './lib/rounds.mjs';
 import { SMALL } from './lib/servers.mjs';
 import { subject } from './lib/subjects.mjs';
@@ -22,6 +23,21 @@ test('a run of h2load counts only if every answer is 2xx', () => {
 test('percentiles and rate come from the log', () => {
   const log = Array.from({ length: 101 }, (_, i) => `${1000 + i * 100}\t200\t${101 - i}`).join('\n');
   assert.deepEqual(timings(log), { per_second: 10_000, p50_micros: 51, p99_micros: 100 });
+});
+
+test('samples are told apart by whose code they met', () => {
+  const said = [
+    '# Overhead  Symbol',
+    '    40.00%  [k] tcp_sendmsg_locked      -      -',
+    '    30.00%  [.] sessile_server::gateway::gate::check_head',
+    '    10.00%  [.] <hyper::proto::h1::role::Server as hyper::proto::h1::Http1Transaction>::encode',
+    '    10.00%  [.] tokio::runtime::task::raw::poll',
+    '     5.00%  [.] _int_malloc',
+    '     5.00%  [.] ngx_http_parse_request_line',
+  ].join('\n');
+  const found = shares(said);
+  assert.deepEqual([found['the kernel'], found.Sessile, found['the HTTP library'], found['the runtime'], found.memory, found['the rest']], [0.4, 0.3, 0.1, 0.1, 0.05, 0.05]);
+  assert.throws(() => shares('perf: nothing\n'), /did not say/);
 });
 
 test('a handshake of the wrong kind is an error', () => {

@@ -70,6 +70,7 @@ async function measured(one, plan) {
     connections: one.connections ?? plan.connections,
     streams: one.streams ?? 1,
     full: one.full,
+    profiled: one.profiled ?? [],
   };
   try {
     const { subjects, configs } = await one.start(world);

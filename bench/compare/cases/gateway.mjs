@@ -18,6 +18,7 @@ export const small = {
     { subject: GATEWAY, peer: NGINX, figure: 'p99', at_most: 1.2 },
   ],
   ceiling: 'the upstream itself',
+  profiled: [GATEWAY, NGINX],
   start: async (world) => {
     const { upstream, gateway, nginx, configs } = await gatewayAndNginx(world);
     const cookie = () => SIGN_IN.sessile(gateway);

@@ -14,6 +14,7 @@ export const forwardAuth = {
   name: 'forward_auth',
   title: 'Forward-auth',
   half: true,
+  profiled: [VERIFY, AXUM],
   targets: [{ subject: VERIFY, peer: AXUM, figure: 'throughput', at_least: 0.9 }],
   start: async (world) => {
     const gateway = await startGateway(world, { config: { server: { forward_auth: true, trusted_proxies: ['127.0.0.1'] } } });
@@ -40,6 +41,7 @@ export const layer = {
   name: 'layer',
   title: 'The library in an axum app',
   half: true,
+  profiled: [LAYER, BARE],
   targets: [{ subject: LAYER, peer: BARE, figure: 'throughput', at_least: 0.9 }],
   start: async (world) => {
     const guarded = await startApp(world, 'hybrid', 'memory:');

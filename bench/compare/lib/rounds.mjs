@@ -2,6 +2,7 @@
 import { sleep } from '../../../e2e/lib/process.mjs';
 import { busyShares, coreTicks, cpu, memory } from './processes.mjs';
 import * as load from './load.mjs';
+import { profile } from './profile.mjs';
 
 /**
  * What is measured.
@@ -24,6 +25,7 @@ import * as load from './load.mjs';
  * @param {number} how.connections
  * @param {number} [how.streams] requests at a time on each
  * @param {string} how.dir for files of a moment
+ * @param {string[]} how.profiled subjects of which it is also sampled where their time goes, after the rounds
  * @param {(line: string) => void} how.say
  * @param {string} [ceiling] the subject whose rate is no other's concern
  * @returns {Promise<{rate?: number, subjects: Record<string, {full: object[], half: object[]}>}>} raw rounds
@@ -37,6 +39,12 @@ export async function measure(subjects, how, ceiling) {
     results[subject.name].full.push(round);
     how.say(`${subject.name}: ${Math.round(round.per_second)}/s`);
   });
+  for (const subject of subjects.filter(({ name }) => how.profiled.includes(name))) {
+    const target = await subject.prepare();
+    const [profiled] = await Promise.all([profile(subject.pid, { seconds: how.seconds, dir: how.dir }), full(target, { ...how, seconds: how.seconds + 0.5 })]);
+    results[subject.name].profile = profiled;
+    how.say(`${subject.name}: ${profiled.why ?? 'profiled'}`);
+  }
   if (how.halfSeconds === 0) return { subjects: results };
 
   const compared = subjects.filter(({ name }) => name !== ceiling);
