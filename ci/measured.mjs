@@ -1,5 +1,5 @@
 // The measured table: what the lab's attacks came to in each browser, kept in docs/measured/ and printed into README.md
-// and docs/storages.md; and the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs.
+// and docs/storages.md; and the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs. exact.mjs sees to the rest.
 //
 //   node ci/measured.mjs                       prints the tables anew
 //   node ci/measured.mjs --check               fails if the printed ones are not those of docs/measured
@@ -59,8 +59,8 @@ export function differences(kept, fresh) {
 // ---- what is printed
 
 function measurements() {
-  const named = readdirSync(folder).filter((name) => name.endsWith(".json") && !name.startsWith("scale-")).sort();
-  return named.map((name) => readJson(join(folder, name)));
+  const files = readdirSync(folder).filter((name) => name.endsWith(".json")).sort();
+  return files.map((name) => readJson(join(folder, name))).filter(({ browser }) => browser);
 }
 
 const scale = () => ({
