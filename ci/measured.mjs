@@ -1,6 +1,7 @@
 // The measured table: what the lab's attacks came to in each browser, kept in docs/measured/ and printed into README.md
 // and docs/storages.md; the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs; and those of
-// docs/benchmarks.md, kept there as benchmarks.json and printed by benchmarks.mjs.
+// docs/benchmarks.md, kept there as benchmarks.json and printed by benchmarks.mjs. exact.mjs sees
+// to the rest.
 //
 //   node ci/measured.mjs                       prints the tables anew
 //   node ci/measured.mjs --check               fails if the printed ones are not those of docs/measured
@@ -64,8 +65,8 @@ export function differences(kept, fresh) {
 // ---- what is printed
 
 function measurements() {
-  const named = readdirSync(folder).filter((name) => name.endsWith(".json") && !FIGURES.test(name)).sort();
-  return named.map((name) => readJson(join(folder, name)));
+  const files = readdirSync(folder).filter((name) => name.endsWith(".json")).sort();
+  return files.map((name) => readJson(join(folder, name))).filter(({ browser }) => browser);
 }
 
 const scale = () => ({

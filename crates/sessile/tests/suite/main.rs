@@ -1,5 +1,6 @@
 //! The engine, the HTTP surface and the layers, on real stores.
 
+mod counting;
 mod flaky;
 mod layers;
 mod moving;
@@ -18,6 +19,7 @@ mod redis_world;
 mod renewal;
 mod respond;
 mod storages;
+mod store_operations;
 mod surface_client;
 mod surface_http;
 mod surface_sessions;
