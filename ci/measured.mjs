@@ -23,8 +23,6 @@ const PAGES = [
 ];
 const SCALE = "docs/scale.md";
 const BENCHMARKS = "docs/benchmarks.md";
-// What is kept beside the browsers' outcomes.
-const FIGURES = /^(scale-.*|benchmarks)\.json$/;
 const BEGIN = "<!-- measured: begin.";
 const END = "<!-- measured: end -->";
 

@@ -8,7 +8,7 @@ use sessile_core::csrf::CsrfVerdict;
 use sessile_core::event::RequestId;
 use sessile_core::revocation::Standing;
 use sessile_core::storage::Storage;
-use sessile_server::gateway::headers::{self, ForwardAs, Provenance};
+use sessile_server::gateway::headers::{self, ForwardAs, Hop, Provenance};
 use sessile_server::gateway::wire::{Gate, Limits, Step};
 
 use crate::counted;
@@ -121,13 +121,15 @@ impl Way {
     }
 
     fn send(&mut self) {
+        let client = headers::address_field([192, 0, 2, 17].into());
+        let via = Hop::new([7; 8]);
         let about = Provenance {
             host: &self.host,
             public_host: &self.host,
             public_scheme: "https",
-            client: Some([192, 0, 2, 17].into()),
+            client: Some(&client),
             request_id: &self.id,
-            via: "sessile-Zm9vYmFyYmE",
+            via: &via,
             upgrade: false,
         };
         let who = ForwardAs::User(&self.request.pass.admitted);
