@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
+use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sessile_core::headers::{HeaderContext, HeaderEdit, Policy, VERSION_REVEALING, is_decisive};
+use sessile_core::headers::{HeaderContext, HeaderEdit, Policy, VERSION_REVEALING, is_decisive, merge_vary};
 
 /// A policy, and what it comes to where the answer so far says nothing that it depends on.
 ///
@@ -44,8 +45,12 @@ impl FieldPolicy {
                 if self.policy.hide_versions {
                     remove_versions(headers);
                 }
+                let vary = merged_vary(context, headers);
                 for (name, value) in &usual.fields {
                     headers.insert(name, value.clone());
+                }
+                if let Some(vary) = vary {
+                    headers.insert(VARY, vary);
                 }
             }
             None => carry_out(self.decide(context, headers), headers),
@@ -71,6 +76,15 @@ impl FieldPolicy {
         });
         (usual.https == context.https && usual.vary == context.vary).then_some(usual)
     }
+}
+
+/// What `Vary` comes to where the answer has one already.
+fn merged_vary(context: &HeaderContext<'_>, headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(VARY) || context.vary.is_empty() {
+        return None;
+    }
+    let merged = merge_vary(headers.get_all(VARY).iter().map(HeaderValue::as_bytes), context.vary)?;
+    HeaderValue::try_from(merged).ok()
 }
 
 fn remove_versions(headers: &mut HeaderMap) {

@@ -43,7 +43,8 @@ pub const VERSION_REVEALING: [&str; 32] = [
 ];
 
 /// Whether what [`Policy::apply`](super::Policy::apply) decides may depend on the upstream's fields of this name. All
-/// others pass, but for [`VERSION_REVEALING`], which are removed and change nothing else.
+/// others pass, but for [`VERSION_REVEALING`], which are removed, and `Vary`, which is [merged](super::merge_vary); neither
+/// changes anything else.
 pub fn is_decisive(name: &str) -> bool {
     matches!(
         name,
@@ -57,7 +58,6 @@ pub fn is_decisive(name: &str) -> bool {
             | "x-content-type-options"
             | "referrer-policy"
             | "x-xss-protection"
-            | "vary"
             | "clear-site-data"
     ) || cache::is_decisive(name)
 }

@@ -560,7 +560,7 @@ proptest! {
 }
 
 /// What [`is_decisive`] denies of a name holds: a field of it changes no decision, beside being removed if it reveals a
-/// version. Names are taken from everything the rules speak of, and from elsewhere.
+/// version, and merged if it is `Vary`. Names are taken from everything the rules speak of, and from elsewhere.
 #[test]
 fn undecisive_fields_decide_nothing() {
     let spoken_of = [
@@ -604,6 +604,13 @@ fn undecisive_fields_decide_nothing() {
                     edits.retain(|edit| {
                         !(VERSION_REVEALING.contains(name) && matches!(edit, HeaderEdit::Remove(gone) if gone == name))
                     });
+                    if *name == "vary" {
+                        let merged = merge_vary(core::iter::once(*value), context.vary).unwrap();
+                        let own = |edit: &&mut HeaderEdit<'_>| edit.name() == "vary";
+                        let edit = edits.iter_mut().find(own).expect("it is merged");
+                        assert_eq!(*edit, HeaderEdit::Set("vary", merged.into()));
+                        *edit = HeaderEdit::Set("vary", "cookie".into());
+                    }
                     edits != silent
                 });
                 assert!(!changes || is_decisive(name), "{name}");

@@ -84,82 +84,81 @@ const HOP_BY_HOP: [&str; 11] = [
     "expect",
 ];
 
-/// Names, in folded spelling, that applications and frameworks take a statement of the proxy from.
+/// Names, in folded spelling, that applications and frameworks take a statement of the proxy from. In order, because each
+/// field of each request is looked up here.
 const SPOKEN_FOR: [&str; 37] = [
     "authorization",
-    "forwarded",
-    "forwarded-for",
-    "x-forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "client-ip",
-    "true-client-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
+    "client-cert",
+    "client-cert-chain",
+    "client-ip",
+    "content-length",
+    "cookie",
     "fastly-client-ip",
-    "x-cluster-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "host",
+    // CGI turns it into HTTP_PROXY, which HTTP clients inside the application obey.
+    "proxy",
+    "true-client-ip",
+    "x-access-token",
     "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-consumer-id",
+    "x-email",
+    "x-forwarded",
+    "x-groups",
     "x-host",
     "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
-    "x-method-override",
-    "x-scheme",
-    "x-url-scheme",
-    "front-end-https",
-    "client-cert",
-    "client-cert-chain",
-    "x-request-id",
-    "x-sendfile-type",
-    // CGI turns it into HTTP_PROXY, which HTTP clients inside the application obey.
-    "proxy",
-    "host",
-    "content-length",
-    "cookie",
-    "x-consumer-id",
-    "x-jwt-assertion",
-    "x-token-subject",
     "x-id-token",
-    "x-access-token",
-    "x-email",
-    "x-groups",
+    "x-jwt-assertion",
+    "x-method-override",
+    "x-real-ip",
+    "x-request-id",
     "x-roles",
+    "x-scheme",
+    "x-sendfile-type",
+    "x-token-subject",
+    "x-url-scheme",
 ];
 
 /// The same, for whole families of names.
-const SPOKEN_FOR_FAMILIES: [&str; 31] = [
+const FAMILIES: [&str; 5] = ["sessile-", "remote-", "ssl-client-", "cf-access-", "tailscale-user-"];
+
+/// The same, of names that begin with `x-`: what follows it.
+const X_FAMILIES: [&str; 26] = [
     "sessile-",
-    "x-sessile-",
-    "x-forwarded-",
+    "forwarded-",
     // Without the hyphen: there are `X-UserId`, `X-Username`, `X-UserInfo` and `X-Users`.
-    "x-user",
-    "x-auth-",
-    "x-authenticated-",
-    "x-authentik-",
-    "x-remote-",
+    "user",
+    "auth-",
+    "authenticated-",
+    "authentik-",
     "remote-",
-    "x-original-",
-    "x-rewrite-",
-    "x-client-cert",
-    "x-client-dn",
-    "x-client-verify",
-    "x-ssl-",
-    "ssl-client-",
-    "x-tls-",
-    "x-middleware-",
-    "x-guard-",
-    "x-webauth-",
-    "x-amzn-oidc-",
-    "x-goog-authenticated-",
-    "x-goog-iap-",
-    "x-ms-client-principal",
-    "x-pomerium-",
-    "x-consumer-",
-    "x-credential-",
-    "x-envoy-",
-    "x-accel-",
-    "cf-access-",
-    "tailscale-user-",
+    "original-",
+    "rewrite-",
+    "client-cert",
+    "client-dn",
+    "client-verify",
+    "ssl-",
+    "tls-",
+    "middleware-",
+    "guard-",
+    "webauth-",
+    "amzn-oidc-",
+    "goog-authenticated-",
+    "goog-iap-",
+    "ms-client-principal",
+    "pomerium-",
+    "consumer-",
+    "credential-",
+    "envoy-",
+    "accel-",
 ];
 
 /// A name as applications behind CGI, WSGI or PHP see it: they fold what is neither letter nor digit to one character.
@@ -178,7 +177,11 @@ pub fn is_spoken_for(name: &HeaderName) -> bool {
     if folded == "x-user-agent" {
         return false;
     }
-    SPOKEN_FOR.contains(&folded) || SPOKEN_FOR_FAMILIES.iter().any(|family| folded.starts_with(family))
+    let of_family = match folded.strip_prefix("x-") {
+        Some(rest) => X_FAMILIES.iter().any(|family| rest.starts_with(family)),
+        None => FAMILIES.iter().any(|family| folded.starts_with(family)),
+    };
+    of_family || SPOKEN_FOR.binary_search(&folded).is_ok()
 }
 
 /// Whether a name belongs to Sessile, whoever uses it.

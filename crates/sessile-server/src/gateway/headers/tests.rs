@@ -129,3 +129,12 @@ fn p23_a_hop_is_named_whole() {
         assert!(hop.is_in(&hop.field(version)), "{version:?}");
     }
 }
+
+/// What is looked up by halving is in order, or it would not be found.
+#[test]
+fn every_name_that_only_a_proxy_speaks_under_is_found() {
+    assert!(SPOKEN_FOR.is_sorted());
+    assert!(SPOKEN_FOR.iter().all(|each| is_spoken_for(&name(each))));
+    assert!(FAMILIES.iter().all(|each| is_spoken_for(&name(&format!("{each}a")))));
+    assert!(X_FAMILIES.iter().all(|each| is_spoken_for(&name(&format!("x-{each}a")))));
+}
