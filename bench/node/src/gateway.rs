@@ -125,7 +125,7 @@ impl Gateway {
         Client::connect(self.ops, &self.ops.to_string()).await
     }
 
-    /// A counter of it, over all of its labels.
+    /// A counter or gauge of it, over all of its labels.
     ///
     /// # Panics
     ///
@@ -137,10 +137,23 @@ impl Gateway {
             String::from_utf8(page.to_vec()).expect("text")
         });
         let rows = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-        let values: Vec<u64> =
-            rows.map(|row| row.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")).collect();
+        let value = |row: &str| row.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number");
+        let values: Vec<f64> = rows.map(value).collect();
         assert!(!values.is_empty(), "there is no counter {name}");
-        values.iter().sum()
+        values.iter().sum::<f64>() as u64
+    }
+
+    /// Waits until no request is under way.
+    ///
+    /// # Panics
+    ///
+    /// If some go on for long.
+    pub fn wait_until_idle(&self) {
+        let begun = Instant::now();
+        while self.counter("sessile_requests_open") > 0 {
+            assert!(begun.elapsed() < PATIENCE, "requests go on: {}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Lets everybody in once.

@@ -98,7 +98,8 @@ impl Wrk {
             None => panic!("wrk: {said}{}; run scripts/setup-tests", String::from_utf8_lossy(&output.stderr)),
         };
         assert!(walked.requests > 0 && walked.failures + walked.statuses == 0, "{walked:?}\n{}", gateway.said());
-        // What was under way when it stopped was answered to nobody.
+        // What was under way when it stopped is answered to nobody, and must not count for whoever comes next.
+        gateway.wait_until_idle();
         let expected = walked.requests..=walked.requests + load.connections as u64;
         let (served, counted) = (app.served() - served, gateway.counter(load.counted_as) - counted);
         assert!(expected.contains(&served), "{served} of {expected:?} requests reached the app with a token");
