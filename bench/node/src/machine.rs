@@ -26,7 +26,7 @@ impl Cores {
         let allowed = sched_getaffinity(None).expect("the system tells");
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let first = cores.next().expect("this runs somewhere");
-        Self { load: first, gateway: cores.last().unwrap_or(first) }
+        Self { load: first, gateway: cores.next_back().unwrap_or(first) }
     }
 }
 

@@ -122,6 +122,14 @@ impl Spread {
     }
 }
 
+/// A count as people read it: thousands apart.
+pub fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    groups.join(",")
+}
+
 /// The median of some measurements.
 ///
 /// # Panics

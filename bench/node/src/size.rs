@@ -44,7 +44,7 @@ impl Size {
         many: 50_000,
         live: 1_000_000,
         active: 100_000,
-        fresh: 40_000,
+        fresh: 18_000,
         renewals: 10_000,
         revocations: 40,
         tokens: 4000,

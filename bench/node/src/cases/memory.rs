@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Bench;
 use crate::gateway::Gateway;
-use crate::report::{Outcome, Rounds, Target, Unit};
-use crate::store::{Filling, Store};
+use crate::report::{Outcome, Rounds, Target, Unit, count};
+use crate::store::{Filling, Store, Visitor};
 
 /// Bytes.
 const MEGABYTE: f64 = 1e6;
@@ -16,10 +16,11 @@ pub(super) fn measure(bench: &Bench) -> Outcome {
     let empty = Store::filled(Filling { visitors: 0, others: 0, age: Duration::ZERO });
     let (middle, full) = (bench.middle(), bench.full());
     let cookies =
-        |store: &Store, count: usize| store.visitors[..count].iter().map(|one| one.cookies()).collect::<Vec<_>>();
+        |store: &Store, count: usize| store.visitors[..count].iter().map(Visitor::cookies).collect::<Vec<_>>();
     let (active, few) = (cookies(middle, size.active), cookies(full, size.few));
     let room = [("SESSILE_SESSION_CACHED_TOKENS", (size.active * 2).to_string())];
-    for _ in 0..size.rounds.div_ceil(2) {
+    // Memory varies little.
+    for _ in 0..size.rounds.div_ceil(3) {
         let mut look = |name: &str, gateway: &Gateway| {
             std::thread::sleep(size.settle);
             let memory = gateway.memory();
@@ -54,16 +55,16 @@ pub(super) fn measure(bench: &Bench) -> Outcome {
          once over one of 32 connections; by default a node remembers fewer verified tokens than that, so it is measured once as \
          it comes and once with room for all of them. Full store: {} sessions in it, of which {} are used three times.",
         size.settle.as_millis(),
-        size.active,
-        size.live,
-        size.few
+        count(size.active),
+        count(size.live),
+        count(size.few)
     );
     let mut figures = Vec::new();
     for (name, what, most) in [
         ("idle", "Idle".to_owned(), 20.0),
-        ("active", format!("{} sessions active", size.active), 80.0),
-        ("all warm", format!("{} sessions active, every token remembered", size.active), 80.0),
-        ("full store", format!("{} sessions in the store, {} active", size.live, size.few), 40.0),
+        ("active", format!("{} sessions active", count(size.active)), 80.0),
+        ("all warm", format!("{} sessions active, every token remembered", count(size.active)), 80.0),
+        ("full store", format!("{} sessions in the store, {} active", count(size.live), count(size.few)), 40.0),
     ] {
         let mut figure = rounds.figure(name, what.clone(), Unit::Bytes);
         figure.target = Some(Target::Most(most * MEGABYTE));

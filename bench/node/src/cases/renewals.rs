@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{Bench, in_turn};
 use crate::load::Load;
 use crate::machine::on_core;
-use crate::report::{Outcome, Rounds, Target, Unit};
+use crate::report::{Outcome, Rounds, Target, Unit, count};
 use crate::store::{self, Filling, Store, Visitor};
 
 /// Renewals under way at any time.
@@ -38,8 +38,9 @@ pub(super) fn measure(bench: &Bench) -> Outcome {
          library, {AT_ONCE} at a time: the store's write alone, and a whole renewal (session cookie to new cookies, with a new \
          access token signed). Over HTTP: wrk on the other core with {} connections, for a second, through the gateway to an app. \
          Beside them, in turns, on the same disk: SQLite alone, WAL and synchronous=FULL, one prepared UPDATE of one row out of \
-         {ROWS} in each transaction, one after the other. Everything but wrk and the app has one core.",
-        connections(bench)
+         {} in each transaction, one after the other. Everything but wrk and the app has one core.",
+        connections(bench),
+        count(ROWS as usize)
     );
     let figures = vec![
         rounds.figure("single", "Single commits of SQLite", Unit::PerSecond),
@@ -49,9 +50,9 @@ pub(super) fn measure(bench: &Bench) -> Outcome {
     ];
     let target = Some(Target::Least(5.0));
     let comparisons = vec![
-        rounds.compare("write", "single", "renewals, the store's write alone, beside single commits", None),
-        rounds.compare("library", "single", "renewals within the library beside single commits", target),
-        rounds.compare("gateway", "single", "renewals over HTTP beside single commits", target),
+        rounds.compare("write", "single", "Renewals, the store's write alone, beside single commits", None),
+        rounds.compare("library", "single", "Renewals within the library beside single commits", target),
+        rounds.compare("gateway", "single", "Renewals over HTTP beside single commits", target),
     ];
     Outcome::of(method, figures, comparisons)
 }

@@ -49,7 +49,7 @@ fn renewals() {
 
 #[test]
 fn sessions() {
-    assert_has(&measured("sessions"), &["20 of few: p99", "60 of full: per second", "full: first sight"], 5);
+    assert_has(&measured("sessions"), &["few of beside: p99", "many of full: per second", "first of full"], 5);
 }
 
 #[test]
@@ -87,8 +87,9 @@ fn what_is_not_answered_is_not_counted() {
 
 #[test]
 fn medians_and_ratios() {
-    use sessile_bench_node::report::{Rounds, Spread, median};
+    use sessile_bench_node::report::{Rounds, Spread, count, median};
 
+    assert_eq!([7, 1000, 65_000, 1_234_567].map(count), ["7", "1,000", "65,000", "1,234,567"]);
     assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
     assert_eq!(median(vec![4.0, 1.0]), 2.5);
     let spread = Spread::of(vec![5.0, 1.0, 3.0]);
