@@ -163,7 +163,7 @@ impl Bench {
             .many("insert", &vaults, sessions as usize, move |vault, number| {
                 let kept = kept.clone();
                 async move {
-                    let new = super::new_session(number as u32);
+                    let new = super::new_session(number as u32, START);
                     match vault.insert(new, 50).await.expect("it is stored") {
                         InsertOutcome::Inserted { session, .. } => {
                             kept.lock().expect("no panic").push(session.id);
@@ -421,7 +421,11 @@ fn micros(duration: Duration) -> f64 {
 
 /// Milliseconds of a small write and its sync, where the stores keep their files. The file is there already, as logs are that
 /// are written over.
-pub(super) fn sync_ms() -> f64 {
+///
+/// # Panics
+///
+/// If there can be no file.
+pub fn sync_ms() -> f64 {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(&[0; 1 << 20]).and_then(|()| file.sync_all()).and_then(|()| file.rewind()).expect("it is written");
     let mut took: Vec<f64> = (0..200)

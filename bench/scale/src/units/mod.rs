@@ -15,7 +15,8 @@ use sessile_core::session::{Method, NewSession, VerifiedIdentity, mint};
 use sessile_core::{Storage, Subject, Timestamp};
 use sessile_store::{Backend, MasterKey, Vault};
 
-pub use load::{Cost, Everybody, Follow, StoreUnits};
+pub use load::{Cost, Everybody, Follow, StoreUnits, sync_ms};
+pub use process::load as load_average;
 pub use server::Part;
 
 /// What `units` prints.
@@ -76,32 +77,32 @@ pub async fn measure(sessions: u32, tell: impl Fn(&str)) -> Units {
         stores.push(load::measure(name, server(), sessions, &tell).await);
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    Units {
-        processors,
-        load,
-        sessions,
-        at_once: load::AT_ONCE,
-        sync_ms: load::sync_ms(),
-        view_entry,
-        warm_token,
-        stores,
-    }
+    Units { processors, load, sessions, at_once: load::AT_ONCE, sync_ms: sync_ms(), view_entry, warm_token, stores }
 }
 
-fn subject(number: u32) -> Subject {
+/// The subject of this number.
+///
+/// # Panics
+///
+/// Never: the text is short.
+pub fn subject(number: u32) -> Subject {
     format!("user-{number:08}").parse().expect("a subject")
 }
 
-// As a browser's: with what is kept of it for the list of one's devices.
-fn new_session(number: u32) -> NewSession {
+/// A session as a browser's, begun at `at`: with what is kept of it for the list of one's devices.
+///
+/// # Panics
+///
+/// If the system gives no random bytes.
+pub fn new_session(number: u32, at: Timestamp) -> NewSession {
     let client = Client {
         browser: "Firefox".to_owned(),
         platform: "Windows".to_owned(),
         language: "en-GB".to_owned(),
         network: "203.0.113.77".to_owned(),
     };
-    let identity = VerifiedIdentity::vouched(Method::Password, subject(number), START);
-    let minted = mint(identity, client, Storage::Hybrid, &Limits::default(), &*sessile_aws_lc::entropy(), START);
+    let identity = VerifiedIdentity::vouched(Method::Password, subject(number), at);
+    let minted = mint(identity, client, Storage::Hybrid, &Limits::default(), &*sessile_aws_lc::entropy(), at);
     minted.expect("entropy")
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn resident() -> u64 {
 }
 
 /// Load average of the last minute.
-pub(crate) fn load() -> f64 {
+pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }

@@ -106,7 +106,7 @@ impl AccessClaims {
                 acr: set.optional("acr", text)?,
                 // Refuses what is left of the reserved names, such as `cnf`: we never bind tokens, so one
                 // that says it is bound must not pass as an ordinary one.
-                claims: Claims::new(set.0).map_err(|_| TokenRefused::Claim("(application)"))?,
+                claims: Claims::new(set.left()).map_err(|_| TokenRefused::Claim("(application)"))?,
             },
         };
         // RFC 9068 section 5: a user must not be mistaken for the client (JA-73).
@@ -130,6 +130,11 @@ impl Set {
             Some(value) => read(&value).map(Some).ok_or(TokenRefused::Claim(name)),
             None => Ok(None),
         }
+    }
+
+    /// What is left. A map keeps its room when it is emptied, and this one is remembered for as long as its token.
+    fn left(self) -> Map<String, Value> {
+        self.0.into_iter().collect()
     }
 
     fn required<T>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, TokenRefused> {

@@ -3,12 +3,12 @@
 //! It only wakes; what happened is read by [`feed`](crate::Feed::feed). Whoever waits is woken each second in any case.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::{RedisResult, Value};
 use sessile_core::revocation::{Epoch, Seq};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::link::{Connection, Link};
 use super::reply;
@@ -52,7 +52,8 @@ async fn once(link: &Link, connection: &mut Connection, position: &watch::Sender
     wait.arg("STREAMS").arg(link.key("feed")).arg(format!("{head}-0"));
     // What it answers is of no interest, only that it does.
     connection.send(&wait).await?;
-    sleep(BETWEEN_QUESTIONS.saturating_sub(asked.elapsed())).await;
+    // Not `sleep` for what is left: even of no time at all it comes back only with the timer's next millisecond.
+    sleep_until(asked + BETWEEN_QUESTIONS).await;
     Ok(())
 }
 
