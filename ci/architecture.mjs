@@ -17,19 +17,21 @@ const MAY_DEPEND = {
   "sessile-lab": [],
   "sessile-instruments": [],
   "sessile-scale": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile"],
+  "sessile-exact": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-server"],
+  "sessile-bench-node": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-instruments", "sessile-scale"],
   "sessile-server": ["sessile-core", "sessile-aws-lc", "sessile-store", "sessile", "sessile-lab"],
 };
 const CORE_MAY_USE = ["base64", "serde", "serde_json", "subtle", "zeroize"];
 const ONLY_FOR = {
-  redis: ["sessile-store", "sessile-instruments", "sessile-scale"],
-  rusqlite: ["sessile-store", "sessile-scale"],
-  "aws-lc-rs": ["sessile-aws-lc", "sessile-lab"],
+  redis: ["sessile-store", "sessile-instruments", "sessile-scale", "sessile-bench-node"],
+  rusqlite: ["sessile-store", "sessile-scale", "sessile-bench-node"],
+  "aws-lc-rs": ["sessile-aws-lc", "sessile-lab", "sessile-exact"],
   argon2: ["sessile"],
-  hyper: ["sessile-server", "sessile-lab"],
-  "tokio-postgres": ["sessile-store", "sessile-instruments", "sessile-scale"],
+  hyper: ["sessile-server", "sessile-lab", "sessile-bench-node"],
+  "tokio-postgres": ["sessile-store", "sessile-instruments", "sessile-scale", "sessile-bench-node"],
   "tokio-postgres-rustls": ["sessile-store"],
   "tokio-rustls": ["sessile-server"],
-  clap: ["sessile-server", "sessile-instruments"],
+  clap: ["sessile-server", "sessile-instruments", "sessile-bench-node"],
   indicatif: ["sessile-server"],
 };
 // rsa: RUSTSEC-2023-0071 has no patch. ring, openssl: one provider of primitives is enough.

@@ -1,6 +1,6 @@
 // The measured table: what the lab's attacks came to in each browser, kept in docs/measured/ and printed into README.md
 // and docs/storages.md; the figures of docs/scale.md, kept there as scale-*.json and printed by scale.mjs; and those of
-// docs/benchmarks.md, kept there as benchmarks.json and printed by benchmarks.mjs. exact.mjs sees
+// docs/benchmarks.md, kept there as benchmarks.json and node.json and printed by benchmarks.mjs and node.mjs. exact.mjs sees
 // to the rest.
 //
 //   node ci/measured.mjs                       prints the tables anew
@@ -13,6 +13,7 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { filled as filledBenchmarks, selfTest as benchmarksSelfTest } from "./benchmarks.mjs";
+import { filled as filledNode, selfTest as nodeSelfTest } from "./node.mjs";
 import { filled, rulesOf, selfTest as scaleSelfTest } from "./scale.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -67,9 +68,11 @@ function measurements() {
   return files.map((name) => readJson(join(folder, name))).filter(({ browser }) => browser);
 }
 
+const kept = (name) => readJson(join(folder, name));
+
 const scale = () => ({
-  units: readJson(join(folder, "scale-units.json")),
-  simulation: readJson(join(folder, "scale-simulation.json")),
+  units: kept("scale-units.json"),
+  simulation: kept("scale-simulation.json"),
   rules: rulesOf((file) => readFileSync(join(root, file), "utf8")),
 });
 
@@ -137,7 +140,7 @@ function print({ check }) {
   const stale = [];
   const pages = PAGES.map(({ file, table }) => ({ file, fill: (text) => printed(text, table(all), file) }));
   pages.push({ file: SCALE, fill: (text) => filled(text, scale()) });
-  pages.push({ file: BENCHMARKS, fill: (text) => filledBenchmarks(text, readJson(join(folder, "benchmarks.json"))) });
+  pages.push({ file: BENCHMARKS, fill: (text) => filledNode(filledBenchmarks(text, kept("benchmarks.json")), kept("node.json")) });
   for (const { file, fill } of pages) {
     const path = join(root, file);
     const text = readFileSync(path, "utf8");
@@ -164,7 +167,7 @@ function selfTest() {
     ["browsers that differ", cell([one, { ...changed("a", "succeeded"), browser: { name: "C", version: "1" } }], "x", "a").includes("(C)"), true],
   ];
   for (const [what, found, right] of cases) if (found !== right) throw new Error(`${what}: found ${found}, right is ${right}`);
-  console.log(`measured: ${cases.length + scaleSelfTest(scale()) + benchmarksSelfTest()} comparisons can fail`);
+  console.log(`measured: ${cases.length + scaleSelfTest(scale()) + benchmarksSelfTest() + nodeSelfTest(kept("node.json"))} comparisons can fail`);
 }
 
 const [order, name, file] = process.argv.slice(2);
