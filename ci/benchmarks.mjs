@@ -2,9 +2,7 @@
 // of that file or follows from it here.
 
 import { bytes, figure } from "./scale.mjs";
-
-const BEGIN = /<!-- measured: begin (\w+)\..*-->/;
-const END = "<!-- measured: end -->";
+import { filledWith } from "./tables.mjs";
 
 // ---- arithmetic
 
@@ -124,24 +122,8 @@ function caseTable(one) {
 }
 
 /** The page with every table anew. */
-export function filled(text, measured) {
-  const lines = text.split("\n");
-  const [out, seen] = [[], new Set()];
-  for (let i = 0; i < lines.length; i += 1) {
-    out.push(lines[i]);
-    const name = BEGIN.exec(lines[i])?.[1];
-    // Those of one node are made by node.mjs.
-    if (!name || name.startsWith("node")) continue;
-    if (!TABLES[name]) throw new Error(`docs/benchmarks.md asks for a table "${name}", which nothing makes`);
-    const end = lines.indexOf(END, i);
-    if (end < 0) throw new Error(`docs/benchmarks.md does not end its table "${name}"`);
-    out.push("", ...TABLES[name](measured), "", END);
-    seen.add(name);
-    i = end;
-  }
-  for (const name of Object.keys(TABLES)) if (!seen.has(name)) throw new Error(`docs/benchmarks.md has no place for the table "${name}"`);
-  return out.join("\n");
-}
+export const filled = (text, measured) =>
+  filledWith(text, TABLES, measured, { file: "docs/benchmarks.md", isOthers: (name) => name.startsWith("node") });
 
 /** Shows that a verdict can be the other one, and that a table which lacks its figures is no table. */
 export function selfTest() {

@@ -16,6 +16,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { END, filledWith } from "./tables.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const KEPT = join(root, "docs", "measured", "exact.json");
@@ -167,26 +168,9 @@ const TABLES = {
     ];
   },
 };
-const BEGIN = /<!-- measured: begin (\w+)\. [^>]*-->/;
-const END = "<!-- measured: end -->";
 
 /** The page with its tables as they should be. */
-export function filled(page, data) {
-  const shown = new Set();
-  const parts = page.split(/(?=<!-- measured: begin )/);
-  const text = parts.map((part) => {
-    const [marker, name] = part.match(BEGIN) ?? [];
-    if (!marker) return part;
-    if (!TABLES[name]) throw new Error(`the page asks for a table "${name}" that nobody makes`);
-    const end = part.indexOf(END);
-    if (end < 0) throw new Error(`the page does not end its table "${name}"`);
-    shown.add(name);
-    return `${marker}\n\n${TABLES[name](data).join("\n")}\n\n${part.slice(end)}`;
-  });
-  const missing = Object.keys(TABLES).filter((name) => !shown.has(name));
-  if (missing.length > 0) throw new Error(`the page does not show ${missing.join(", ")}`);
-  return text.join("");
-}
+export const filled = (page, data) => filledWith(page, TABLES, data, { file: "docs/exact-costs.md" });
 
 function print({ check }) {
   const page = readFileSync(PAGE, "utf8");

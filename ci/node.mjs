@@ -2,9 +2,7 @@
 // bench/node writes. A pure renderer: every figure of a table is one of that file's.
 
 import { figure } from "./scale.mjs";
-
-const BEGIN = /<!-- measured: begin (node\w*)\..*-->/;
-const END = "<!-- measured: end -->";
+import { END, filledWith } from "./tables.mjs";
 
 // ---- figures and their words
 
@@ -86,26 +84,7 @@ export const TABLES = {
 /** The page with its tables as they should be. Tables whose names do not begin with `node` are somebody else's. */
 export function filled(text, data) {
   if (data.quick) throw new Error("node.json is of a short run: measure without --quick");
-  const out = [];
-  const shown = new Set();
-  let inside = false;
-  for (const line of text.split("\n")) {
-    const begins = line.match(BEGIN);
-    if (begins) {
-      const [, name] = begins;
-      if (!TABLES[name]) throw new Error(`the page asks for a table "${name}" that nobody makes`);
-      if (inside) throw new Error(`the page begins "${name}" within another table`);
-      shown.add(name);
-      inside = true;
-      out.push(line, "", ...TABLES[name](data), "", END);
-    } else if (inside && line === END) inside = false;
-    else if (!inside) out.push(line);
-    else if (line.startsWith("<!-- measured: begin")) throw new Error("the page begins a table within another one");
-  }
-  if (inside) throw new Error("the page does not end its last table");
-  const missing = Object.keys(TABLES).filter((name) => !shown.has(name));
-  if (missing.length > 0) throw new Error(`the page does not show ${missing.join(", ")}`);
-  return out.join("\n");
+  return filledWith(text, TABLES, data, { file: "docs/benchmarks.md", isOthers: (name) => !name.startsWith("node") });
 }
 
 /** Shows that the checks can fail. Answers how many. */

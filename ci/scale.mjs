@@ -1,8 +1,7 @@
 // The tables of docs/scale.md, made from docs/measured/scale-units.json and scale-simulation.json. Used by measured.mjs.
 // Every figure of the page is one of these files' or follows from them here.
 
-const BEGIN = /<!-- measured: begin (\w+)\..*-->/;
-const END = "<!-- measured: end -->";
+import { END, filledWith } from "./tables.mjs";
 
 // ---- figures and their words
 
@@ -310,29 +309,7 @@ export function rulesOf(read) {
 }
 
 /** The page with its tables as they should be. */
-export function filled(text, data) {
-  const out = [];
-  const shown = new Set();
-  let inside = false;
-  for (const line of text.split("\n")) {
-    const begins = line.match(BEGIN);
-    if (begins) {
-      const [, name] = begins;
-      if (!TABLES[name]) throw new Error(`docs/scale.md asks for a table "${name}" that nobody makes`);
-      if (inside) throw new Error(`docs/scale.md begins "${name}" within another table`);
-      shown.add(name);
-      inside = true;
-      out.push(line, "", ...TABLES[name](data), "", END);
-    } else if (line === END) {
-      if (!inside) throw new Error("docs/scale.md ends a table that it did not begin");
-      inside = false;
-    } else if (!inside) out.push(line);
-  }
-  if (inside) throw new Error("docs/scale.md does not end its last table");
-  const missing = Object.keys(TABLES).filter((name) => !shown.has(name));
-  if (missing.length > 0) throw new Error(`docs/scale.md does not show ${missing.join(", ")}`);
-  return out.join("\n");
-}
+export const filled = (text, data) => filledWith(text, TABLES, data, { file: "docs/scale.md" });
 
 /** Shows that the checks can fail. Answers how many. */
 export function selfTest(data) {
