@@ -21,7 +21,7 @@ const NOT_MEASURED = [
   { peer: 'oauth2-proxy, Authelia, Traefik, Envoy, Pomerium', why: 'no package of Debian 12, crate or npm package' },
 ];
 
-const FULL = { rounds: 5, seconds: 3, half_seconds: 2, connections: 64 };
+const FULL = { rounds: 3, seconds: 3, half_seconds: 3, connections: 64 };
 const QUICK = { rounds: 2, seconds: 1, half_seconds: 1, connections: 64 };
 
 try {

@@ -1,6 +1,7 @@
 // Where a server's time goes while it is under load: samples of perf, told apart by whose code they met.
 import { join } from 'node:path';
 import { run } from '../../../e2e/lib/process.mjs';
+import { tree } from './processes.mjs';
 
 const FREQUENCY = 2000;
 
@@ -17,12 +18,12 @@ const PARTS = [
 ];
 
 /**
- * Samples a process while it works.
+ * Samples a process and its descendants while they work.
  * @returns {Promise<{shares?: Record<string, number>, why?: string}>} each part's share of the process's time; or why there is none
  */
 export async function profile(pid, { seconds, dir }) {
   const data = join(dir, 'perf.data');
-  const recorded = await run('perf', ['record', '-q', '-F', String(FREQUENCY), '-o', data, '-p', String(pid), '--', 'sleep', String(seconds)], { ms: (seconds + 20) * 1000 });
+  const recorded = await run('perf', ['record', '-q', '-F', String(FREQUENCY), '-o', data, '-p', tree(pid).join(','), '--', 'sleep', String(seconds)], { ms: (seconds + 20) * 1000 });
   if (recorded.code !== 0) return { why: recorded.error ? 'perf is not installed' : 'perf may not sample here' };
   const said = await run('perf', ['report', '-i', data, '--stdio', '-w', '0,200', '--sort', 'symbol', '--percent-limit', '0']);
   return { shares: shares(said.stdout) };

@@ -71,7 +71,7 @@ section! {
         /// Slowest average of a request body, in bytes per second, once it stalled.
         request_body_rate: u32 = "256", within "0" to "1000000000";
         /// Idle connections kept per upstream and thread.
-        upstream_idle_connections: u32 = "64", within "0" to "10000";
+        upstream_idle_connections: u32 = "256", within "0" to "10000";
         /// Response head of an upstream, in bytes.
         upstream_head_bytes: u32 = "65536", within "8192" to "1048576";
         /// HTTP/2: requests at a time on one connection.

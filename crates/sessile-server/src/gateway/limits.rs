@@ -61,7 +61,7 @@ impl Default for Limits {
             upstream_body_idle: Duration::from_secs(60),
             stream_idle: Duration::from_secs(600),
             upstream_keep_alive: Duration::from_secs(4),
-            upstream_idle_connections: 64,
+            upstream_idle_connections: 256,
             upstream_head_bytes: 64 * 1024,
             h2_streams: 128,
             h2_pending_resets: 20,
