@@ -2,7 +2,7 @@
 // bench/node writes. A pure renderer: every figure of a table is one of that file's.
 
 import { figure } from "./scale.mjs";
-import { END, filledWith } from "./tables.mjs";
+import { END, filledWith, selfTestOf } from "./tables.mjs";
 
 // ---- figures and their words
 
@@ -90,34 +90,15 @@ export function filled(text, data) {
 /** Shows that the checks can fail. Answers how many. */
 export function selfTest(data) {
   const others = `<!-- measured: begin other. x -->\nkept\n${END}`;
-  const page = [others, ...Object.keys(TABLES).map((name) => `<!-- measured: begin ${name}. x -->\nold\n${END}`)].join("\n");
-  const good = filled(page, data);
-  const refuses = (what, work) => {
-    try {
-      work();
-    } catch {
-      return;
-    }
-    throw new Error(`node: ${what} went unnoticed`);
-  };
-  const without = (change) => {
-    const copy = structuredClone(data);
-    change(copy);
-    return () => filled(page, copy);
-  };
-  refuses("a table nobody makes", () => filled(`${page}\n<!-- measured: begin node_nothing. -->\n${END}`, data));
-  refuses("a table that is not shown", () => filled("", data));
-  refuses("a table without an end", () => filled(page.slice(0, -END.length), data));
-  refuses("a case that was not measured", without(({ cases }) => { delete cases.cold; }));
-  refuses("a figure that is compared and gone", without(({ cases }) => { cases.cold.figures.shift(); }));
-  refuses("a figure that is no number", without(({ cases }) => { cases.cold.figures[0].median = null; }));
-  refuses("a unit nobody knows", without(({ cases }) => { cases.cold.figures[0].unit = "miles"; }));
-  refuses("a short run", without((copy) => { copy.quick = true; }));
+  const { good, refuses, changed } = selfTestOf("node", TABLES, filled, data, { before: [others], unknown: "node_nothing" });
+  refuses("a case that was not measured", changed(({ cases }) => { delete cases.cold; }));
+  refuses("a figure that is compared and gone", changed(({ cases }) => { cases.cold.figures.shift(); }));
+  refuses("a figure that is no number", changed(({ cases }) => { cases.cold.figures[0].median = null; }));
+  refuses("a unit nobody knows", changed(({ cases }) => { cases.cold.figures[0].unit = "miles"; }));
+  refuses("a short run", changed((copy) => { copy.quick = true; }));
   if (!good.includes(others)) throw new Error("node: somebody else's table was touched");
-  if (filled(good, data) !== good) throw new Error("node: a page that is right is written anew");
-  const other = structuredClone(data);
-  other.cases.cold.comparisons[0] = { ...other.cases.cold.comparisons[0], median: 99, low: 99, high: 99 };
-  if (!filled(page, other).includes("**missed**")) throw new Error("node: a target that was missed went unnoticed");
+  const missed = changed(({ cases }) => { Object.assign(cases.cold.comparisons[0], { median: 99, low: 99, high: 99 }); });
+  if (!missed().includes("**missed**")) throw new Error("node: a target that was missed went unnoticed");
   if (isMet({ target: { least: 2 }, median: 1 }) || !isMet({ target: { most: 2 }, median: 1 })) throw new Error("node: a bound is read the wrong way");
   return 12;
 }

@@ -1,7 +1,7 @@
 // The tables of docs/scale.md, made from docs/measured/scale-units.json and scale-simulation.json. Used by measured.mjs.
 // Every figure of the page is one of these files' or follows from them here.
 
-import { END, filledWith } from "./tables.mjs";
+import { filledWith, selfTestOf } from "./tables.mjs";
 
 // ---- figures and their words
 
@@ -313,30 +313,11 @@ export const filled = (text, data) => filledWith(text, TABLES, data, { file: "do
 
 /** Shows that the checks can fail. Answers how many. */
 export function selfTest(data) {
-  const page = Object.keys(TABLES).map((name) => `<!-- measured: begin ${name}. x -->\nold\n${END}`).join("\n");
-  const good = filled(page, data);
-  const refuses = (what, work) => {
-    try {
-      work();
-    } catch {
-      return;
-    }
-    throw new Error(`scale: ${what} went unnoticed`);
-  };
-  const without = (change) => {
-    const copy = structuredClone(data);
-    change(copy);
-    return () => filled(page, copy);
-  };
-  refuses("a table nobody makes", () => filled(`${page}\n<!-- measured: begin nothing. -->\n${END}`, data));
-  refuses("a table that is not shown", () => filled("", data));
-  refuses("a table without an end", () => filled(page.slice(0, -END.length), data));
-  refuses("an operation that was not measured", without(({ units }) => units.stores[1].operations.splice(4, 1)));
-  refuses("a figure that is gone", without(({ simulation }) => { delete simulation.outcomes[0].view.entries; }));
+  const { good, refuses, changed } = selfTestOf("scale", TABLES, filled, data);
+  refuses("an operation that was not measured", changed(({ units }) => units.stores[1].operations.splice(4, 1)));
+  refuses("a figure that is gone", changed(({ simulation }) => { delete simulation.outcomes[0].view.entries; }));
   refuses("a number that its source does not hold any more", () => rulesOf(() => "const SWEEP_BATCH: u64 = 5;"));
-  if (filled(good, data) !== good) throw new Error("scale: a page that is right is written anew");
-  const other = structuredClone(data);
-  other.simulation.outcomes[0].per_second.requests *= 2;
-  if (filled(good, other) === good) throw new Error("scale: another figure went unnoticed");
+  const other = changed(({ simulation }) => { simulation.outcomes[0].per_second.requests *= 2; });
+  if (other() === good) throw new Error("scale: another figure went unnoticed");
   return 8;
 }

@@ -38,3 +38,37 @@ export function filledWith(text, tables, data, { file, isOthers = () => false })
   if (missing.length > 0) throw new Error(`${file} does not show ${missing.join(", ")}`);
   return out.join("\n");
 }
+
+/**
+ * Shows that a page of these tables can be wrong, and gives what more of that needs.
+ * @param {string} name for whoever reads what went unnoticed
+ * @param {Record<string, (data: object) => string[]>} tables
+ * @param {(text: string, data: object) => string} filled
+ * @param {object} data
+ * @param {object} [page]
+ * @param {string[]} [page.before] what else is on it
+ * @param {string} [page.unknown] a table that nobody makes
+ */
+export function selfTestOf(name, tables, filled, data, { before = [], unknown = "nothing" } = {}) {
+  const page = [...before, ...Object.keys(tables).map((table) => `<!-- measured: begin ${table}. x -->\nold\n${END}`)].join("\n");
+  const good = filled(page, data);
+  const refuses = (what, work) => {
+    try {
+      work();
+    } catch {
+      return;
+    }
+    throw new Error(`${name}: ${what} went unnoticed`);
+  };
+  /** The page from figures in which something was changed. */
+  const changed = (change) => {
+    const copy = structuredClone(data);
+    change(copy);
+    return () => filled(page, copy);
+  };
+  refuses("a table nobody makes", () => filled(`${page}\n<!-- measured: begin ${unknown}. -->\n${END}`, data));
+  refuses("a table that is not shown", () => filled("", data));
+  refuses("a table without an end", () => filled(page.slice(0, -END.length), data));
+  if (filled(good, data) !== good) throw new Error(`${name}: a page that is right is written anew`);
+  return { good, refuses, changed };
+}

@@ -1,4 +1,5 @@
 // Measures the subjects of one case in turns, so that whatever the machine does meanwhile meets all of them.
+import { median } from '../../../ci/benchmarks.mjs';
 import { sleep } from '../../../e2e/lib/process.mjs';
 import { busyShares, coreTicks, cpu, memory } from './processes.mjs';
 import * as load from './load.mjs';
@@ -85,10 +86,4 @@ export async function during(subject, seconds, act) {
     memory_bytes: bytes,
     busy: busyShares(cores, coreTicks()),
   };
-}
-
-export function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
