@@ -142,9 +142,10 @@ mod tests {
     /// itself, and whichever setting was met first.
     #[test]
     fn what_is_remembered_is_what_would_be_decided() {
-        let answers: [&[(&'static str, &'static str)]; 7] = [
+        let answers: [&[(&'static str, &'static str)]; 8] = [
             &[("content-type", "text/html")],
             &[("content-type", "application/json"), ("server", "nginx"), ("x-powered-by", "Express")],
+            &[("content-type", "application/json"), ("vary", "Accept-Encoding"), ("vary", "Cookie")],
             &[("cache-control", "public, max-age=60")],
             &[("expires", "0"), ("vary", "accept")],
             &[("x-frame-options", "DENY"), ("content-security-policy", "default-src 'none'")],
@@ -159,17 +160,19 @@ mod tests {
             }
         }
         for policy in [Policy::proxied_default(), Policy::own_pages()] {
-            let remembering = FieldPolicy::from(policy);
-            for context in settings.iter().chain(&settings) {
-                for answer in answers {
-                    let mut expected = HeaderMap::new();
-                    for (name, value) in answer {
-                        expected.append(*name, HeaderValue::from_static(value));
+            for first in varies {
+                let remembering = FieldPolicy::from(policy.clone());
+                for context in settings.iter().filter(|context| context.vary == first).chain(&settings) {
+                    for answer in answers {
+                        let mut expected = HeaderMap::new();
+                        for (name, value) in answer {
+                            expected.append(*name, HeaderValue::from_static(value));
+                        }
+                        let mut given = expected.clone();
+                        carry_out(remembering.decide(context, &expected), &mut expected);
+                        remembering.apply(context, &mut given);
+                        assert_eq!(sorted(&given), sorted(&expected), "{context:?} {answer:?}");
                     }
-                    let mut given = expected.clone();
-                    carry_out(remembering.decide(context, &expected), &mut expected);
-                    remembering.apply(context, &mut given);
-                    assert_eq!(sorted(&given), sorted(&expected), "{context:?} {answer:?}");
                 }
             }
         }
