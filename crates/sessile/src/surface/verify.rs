@@ -29,6 +29,10 @@ pub(super) async fn verify(engine: &Engine, arrival: &Arrival<'_>) -> Response<B
     let mut parts = arrival.parts().clone();
     parts.method = method;
     let original = Arrival::new(&parts, arrival.peer(), engine.config());
+    let original = match arrival.at() {
+        Some(at) => original.arrived(at),
+        None => original,
+    };
     judge(engine, arrival, &original).await
 }
 
